@@ -1,0 +1,102 @@
+"""The requests this client sends and the responses it understands, one module per API.
+
+A request encodes its body as a list of buffers, so that record batches travel from the batch to the
+transport without being copied. A response decodes itself from a ``Reader`` that stands behind the
+response header. Error codes stay numbers: what they mean is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import ClassVar, Protocol, Self, TypeVar
+
+from aioproducer.wire.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
+from aioproducer.wire.messages.find_coordinator import (
+    FindCoordinatorRequest,
+    FindCoordinatorResponse,
+)
+from aioproducer.wire.messages.init_producer_id import (
+    InitProducerIdRequest,
+    InitProducerIdResponse,
+)
+from aioproducer.wire.messages.metadata import (
+    Broker,
+    MetadataRequest,
+    MetadataResponse,
+    PartitionMetadata,
+    TopicMetadata,
+)
+from aioproducer.wire.messages.produce import (
+    ProducePartition,
+    ProducePartitionResponse,
+    ProduceRequest,
+    ProduceResponse,
+    ProduceTopic,
+    ProduceTopicResponse,
+    RecordError,
+)
+from aioproducer.wire.primitives import Buffer, Reader
+from aioproducer.wire.versions import ApiKey, encode_request_header
+
+__all__ = [
+    "ApiVersionsRequest",
+    "ApiVersionsResponse",
+    "Broker",
+    "FindCoordinatorRequest",
+    "FindCoordinatorResponse",
+    "InitProducerIdRequest",
+    "InitProducerIdResponse",
+    "MetadataRequest",
+    "MetadataResponse",
+    "PartitionMetadata",
+    "ProducePartition",
+    "ProducePartitionResponse",
+    "ProduceRequest",
+    "ProduceResponse",
+    "ProduceTopic",
+    "ProduceTopicResponse",
+    "RecordError",
+    "Request",
+    "Response",
+    "TopicMetadata",
+    "frame_request",
+]
+
+_SIZE = struct.Struct(">i")
+
+
+class Response(Protocol):
+    @property
+    def throttle_time_ms(self) -> int: ...
+
+    @classmethod
+    def decode(cls, reader: Reader, version: int) -> Self: ...
+
+
+ResponseT = TypeVar("ResponseT", bound=Response, covariant=True)
+
+
+class Request(Protocol[ResponseT]):
+    API_KEY: ClassVar[ApiKey]
+
+    @property
+    def Response(self) -> type[ResponseT]:
+        """The class of the answer: ``call(Request[R]) -> R`` is all a caller needs to declare."""
+
+    def encode(self, version: int) -> list[Buffer]: ...
+
+
+def frame_request(
+    request: Request[Response], version: int, correlation_id: int, client_id: str | None
+) -> list[Buffer]:
+    """Return the buffers of a whole request: size, header and body.
+
+    The first buffer holds everything in front of the first record batch.
+    """
+    body = request.encode(version)
+    header = encode_request_header(request.API_KEY, version, correlation_id, client_id)
+    size = len(header)
+    for buffer in body:
+        size += len(buffer)
+    body[0] = b"".join((_SIZE.pack(size), header, body[0]))
+    return body
