@@ -26,6 +26,8 @@ _INT64 = struct.Struct(">q")
 _UINT32 = struct.Struct(">I")
 _FLOAT64 = struct.Struct(">d")
 
+_unpack_int32 = _INT32.unpack_from
+
 _ONE_BYTE = tuple(bytes((value,)) for value in range(0x80))
 
 
@@ -102,7 +104,13 @@ class Reader:
         return self._scalar(_INT16)
 
     def int32(self) -> int:
-        return self._scalar(_INT32)
+        offset = self.offset
+        try:
+            value: int = _unpack_int32(self.buffer, offset)[0]
+        except struct.error:
+            raise self.ends_early(4) from None
+        self.offset = offset + 4
+        return value
 
     def int64(self) -> int:
         return self._scalar(_INT64)
@@ -147,9 +155,11 @@ class Reader:
 
     def nullable_string(self, flexible: bool) -> str | None:
         size = self.uvarint() - 1 if flexible else self.int16()
-        data = self._sized(size)
-        if data is None:
+        if size == -1:
             return None
+        if size < 0:
+            raise self._negative(size)
+        data = self.take(size)
         try:
             return data.decode()
         except UnicodeDecodeError:
@@ -173,7 +183,7 @@ class Reader:
         is refused here, so that nobody loops or allocates on the word of a corrupt length.
         """
         count = self.uvarint() - 1 if flexible else self.int32()
-        if count < -1 or count * min_element_size > self.remaining:
+        if count < -1 or count * min_element_size > len(self.buffer) - self.offset:
             raise MalformedResponseError(
                 f"an array of {count} elements cannot fit into the {self.remaining} bytes left "
                 f"at byte {self.offset}"
@@ -191,6 +201,8 @@ class Reader:
     def tagged_fields(self) -> dict[int, bytes]:
         """Return the tagged fields by tag, undecoded: whoever knows a tag decodes it."""
         count = self.uvarint()
+        if not count:
+            return {}
         if count * 2 > self.remaining:
             raise MalformedResponseError(
                 f"{count} tagged fields cannot fit into the {self.remaining} bytes left "
@@ -208,8 +220,11 @@ class Reader:
 
     def _sized(self, size: int) -> bytes | None:
         if size < -1:
-            raise MalformedResponseError(f"negative length {size} before byte {self.offset}")
+            raise self._negative(size)
         return None if size == -1 else self.take(size)
+
+    def _negative(self, size: int) -> MalformedResponseError:
+        return MalformedResponseError(f"negative length {size} before byte {self.offset}")
 
     def _unsigned(self, bits: int) -> int:
         buffer, offset = self.buffer, self.offset

@@ -164,31 +164,35 @@ class ProduceRequest:
         return out
 
 
-_FlexibleRow = tuple[int, int, int, int, int, int, int, int]
-_unpack_flexible_row: Callable[[bytes, int], _FlexibleRow] = struct.Struct(">ihqqqBBB").unpack_from
+_FlexibleRow = tuple[int, int, int, int, int, bytes]
+_unpack_flexible_row: Callable[[bytes, int], _FlexibleRow] = struct.Struct(">ihqqq3s").unpack_from
 _FLEXIBLE_ROW_SIZE = 33
 _FLEXIBLE_NUMBERS_SIZE = 30
 # No record errors (compact length 1), no message (null), no tagged fields.
-_NOTHING_TO_SAY = (1, 0, 0)
+_NOTHING_TO_SAY = b"\x01\x00\x00"
 
-_new_tuple = tuple.__new__
+_new_row = tuple.__new__
 _QUIET: tuple[tuple[RecordError, ...], str | None, tuple[int, int] | None] = ((), None, None)
 
 
 def _flexible_rows(reader: Reader) -> tuple[ProducePartitionResponse, ...]:
     rows = []
-    buffer = reader.buffer
-    for _ in range(reader.array_length(True, _FLEXIBLE_ROW_SIZE)):
+    count = reader.array_length(True, _FLEXIBLE_ROW_SIZE)
+    buffer, offset = reader.buffer, reader.offset
+    for _ in range(count):
         try:
-            row = _unpack_flexible_row(buffer, reader.offset)
+            row = _unpack_flexible_row(buffer, offset)
         except struct.error:
+            reader.offset = offset
             raise reader.ends_early(_FLEXIBLE_ROW_SIZE) from None
-        if row[5:] == _NOTHING_TO_SAY:
-            reader.offset += _FLEXIBLE_ROW_SIZE
-            rows.append(_new_tuple(ProducePartitionResponse, row[:5] + _QUIET))
+        if row[5] == _NOTHING_TO_SAY:
+            rows.append(_new_row(ProducePartitionResponse, row[:5] + _QUIET))
+            offset += _FLEXIBLE_ROW_SIZE
         else:
-            reader.offset += _FLEXIBLE_NUMBERS_SIZE
+            reader.offset = offset + _FLEXIBLE_NUMBERS_SIZE
             rows.append(ProducePartitionResponse(*row[:5], *_explanation(reader)))
+            offset = reader.offset
+    reader.offset = offset
     return tuple(rows)
 
 
