@@ -1,0 +1,46 @@
+# cython: annotation_typing=False, freethreading_compatible=True
+"""The hash that decides where a key goes: murmur2 as Kafka's Java client computes it.
+
+One wrong bit and records with the same key, sent by two clients, land in two partitions: order per
+key is gone without an error anywhere. This runs once per keyed record: it is measured code.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from aioproducer.wire.primitives import Buffer
+
+_SEED = 0x9747B28C
+
+# One call takes a key of up to 255 bytes apart into its little-endian words.
+_UNPACK_WORDS = [struct.Struct(f"<{count}I").unpack_from for count in range(64)]
+
+
+def murmur2(data: Buffer) -> int:
+    """Return the hash as an unsigned 32-bit number (Java prints the same bits as a signed one)."""
+    size = len(data)
+    count = size >> 2
+    words = _UNPACK_WORDS[count](data) if count < 64 else struct.unpack_from(f"<{count}I", data)
+    state = _SEED ^ size
+    # The constants stand in the loop as literals: CPython loads them as fast as locals. One mask
+    # serves both products, for their lower 32 bits depend on nothing above.
+    for word in words:
+        word = word * 0x5BD1E995 & 0xFFFFFFFF
+        state = (state * 0x5BD1E995 ^ (word ^ word >> 24) * 0x5BD1E995) & 0xFFFFFFFF
+    rest = size & 3
+    if rest:
+        state ^= int.from_bytes(data[-rest:], "little")
+        state = state * 0x5BD1E995 & 0xFFFFFFFF
+    state ^= state >> 13
+    state = state * 0x5BD1E995 & 0xFFFFFFFF
+    return state ^ state >> 15
+
+
+def partition_of_key(key: Buffer, count: int) -> int:
+    """Return the partition, of ``count``, that every Java producer chooses for ``key``.
+
+    All partitions take part, whether they have a leader just now or not: otherwise a key would
+    move away for as long as a broker is down.
+    """
+    return (murmur2(key) & 0x7FFFFFFF) % count

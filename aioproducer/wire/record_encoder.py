@@ -1,0 +1,129 @@
+# cython: annotation_typing=False, freethreading_compatible=True
+"""Append one record of a version 2 batch to a buffer. Runs once per record: measured code.
+
+Two ideas carry it: the varints of small numbers are looked up instead of computed, and a record is
+joined in one call and appended in two, instead of field by field. A number outside the table makes
+the lookup raise IndexError, so the usual case pays for no range check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aioproducer.wire.primitives import Buffer, encode_uvarint
+
+# Room for the offsets of a batch of 4096 records and for records up to 4 KiB; 2 ms at import.
+_TABLE_SIZE = 4096
+
+
+def _varint(value: int) -> bytes:
+    """Return ``value`` as a zig-zag varint of any length."""
+    return encode_uvarint(value << 1 if value >= 0 else ~(value << 1))
+
+
+# Lists, because CPython specializes the subscript of a list by a small int.
+_VARINTS = [_varint(value) for value in range(_TABLE_SIZE)]
+# Attributes (always 0) and timestamp delta stand side by side: one lookup for both.
+_ATTRIBUTES_AND_DELTAS = [b"\x00" + varint for varint in _VARINTS]
+_NULL = b"\x01"
+_NO_HEADERS = b"\x00"
+
+# KafkaProducer refuses records by this bound, not by their exact size: so do we.
+_MAX_RECORD_OVERHEAD = 21
+
+
+def append_record(
+    out: bytearray,
+    timestamp_delta: int,
+    offset_delta: int,
+    key: Buffer | None,
+    value: Buffer | None,
+    headers: Sequence[tuple[str, Buffer | None]],
+) -> None:
+    """Append a record to ``out``, the records of its batch so far.
+
+    The deltas count from the first record; the one of the timestamp may be negative, that of the
+    offset may not. A memoryview must be contiguous and of single bytes, for its size is taken by
+    ``len()``. Nothing has been appended when this raises (over a header name that is no text, say).
+    """
+    try:
+        if timestamp_delta < 0:
+            raise IndexError  # a negative subscript would count from the end
+        body = b"".join(
+            (
+                _ATTRIBUTES_AND_DELTAS[timestamp_delta],
+                _VARINTS[offset_delta],
+                _NULL if key is None else _VARINTS[len(key)],
+                key or b"",
+                _NULL if value is None else _VARINTS[len(value)],
+                value or b"",
+                _encode_headers(headers) if headers else _NO_HEADERS,
+            )
+        )
+    except IndexError:
+        body = _encode_any(timestamp_delta, offset_delta, key, value, headers)
+    try:
+        out += _VARINTS[len(body)]
+    except IndexError:
+        out += _varint(len(body))
+    out += body
+
+
+def record_size_bound(
+    key_size: int, value_size: int, headers: Sequence[tuple[str, Buffer | None]] = ()
+) -> int:
+    """Return the bytes that a record takes at most, without the header of its batch.
+
+    A size of -1 means null.
+    """
+    size = _MAX_RECORD_OVERHEAD + 1 + key_size + value_size
+    size += 1 if 0 <= key_size < 64 else _varint_size_from_null(key_size)
+    size += 2 if 64 <= value_size < 8192 else _varint_size_from_null(value_size)
+    if headers:
+        size += len(_varint(len(headers))) - 1
+        for name, value in headers:
+            name_size = len(name.encode())
+            header_size = -1 if value is None else len(value)
+            size += name_size + _varint_size_from_null(name_size)
+            size += header_size + _varint_size_from_null(header_size)
+    return size
+
+
+def _encode_headers(headers: Sequence[tuple[str, Buffer | None]]) -> bytes:
+    # Joining onto what is there copies it again, and still beats a list of parts for the few
+    # headers that records have.
+    encoded = _VARINTS[len(headers)]
+    for name, value in headers:
+        key = name.encode()
+        if value is None:
+            encoded = b"".join((encoded, _VARINTS[len(key)], key, _NULL))
+        else:
+            encoded = b"".join((encoded, _VARINTS[len(key)], key, _VARINTS[len(value)], value))
+    return encoded
+
+
+def _encode_any(
+    timestamp_delta: int,
+    offset_delta: int,
+    key: Buffer | None,
+    value: Buffer | None,
+    headers: Sequence[tuple[str, Buffer | None]],
+) -> bytes:
+    """Encode what has a number outside the table."""
+    parts: list[Buffer] = [b"\x00", _varint(timestamp_delta), _varint(offset_delta)]
+    parts += _field(key)
+    parts += _field(value)
+    parts.append(_varint(len(headers)))
+    for name, header_value in headers:
+        parts += _field(name.encode())
+        parts += _field(header_value)
+    return b"".join(parts)
+
+
+def _field(data: Buffer | None) -> tuple[Buffer, ...]:
+    return (_NULL,) if data is None else (_varint(len(data)), data)
+
+
+def _varint_size_from_null(size: int) -> int:
+    """Return the bytes that ``size`` takes as a varint, and one to outweigh the -1 of null."""
+    return 2 if size < 0 else len(_varint(size))
