@@ -1,0 +1,242 @@
+"""ProducerConfig: Kafka's names and milliseconds in, one checked and frozen object out.
+
+    config = ProducerConfig.create("localhost:9092", linger_ms=20, compression_type="zstd")
+    config = ProducerConfig.create("localhost:9092", config={"linger.ms": "20"})
+
+Everything that is wrong is said in one ConfigurationError. What was changed to make the rest fit is
+in `notices`, and `explain()` shows where each value comes from.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from aioproducer.config_rules import Draft, apply_rules
+from aioproducer.config_table import (
+    BY_NAME,
+    FOREIGN_NAMES,
+    KEYS,
+    WORKING_KEYS,
+    Key,
+    Kind,
+    Later,
+    Refused,
+)
+from aioproducer.config_values import parse
+from aioproducer.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ProducerConfig:
+    """The settings of a producer. Make one with `create()`; times are milliseconds."""
+
+    bootstrap_servers: tuple[str, ...]
+    client_id: str
+    client_dns_lookup: str
+    acks: int
+    enable_idempotence: bool
+    max_in_flight_requests_per_connection: int
+    partition_ordering: bool
+    linger_ms: int
+    batch_size: int
+    max_request_size: int
+    compression_type: str
+    compression_gzip_level: int
+    compression_lz4_level: int
+    compression_zstd_level: int
+    key_serializer: object
+    value_serializer: object
+    partitioner: object
+    partitioner_ignore_keys: bool
+    partitioner_adaptive_partitioning_enable: bool
+    partitioner_availability_timeout_ms: int
+    buffer_memory: int
+    max_block_ms: int
+    delivery_timeout_ms: int
+    request_timeout_ms: int
+    retries: int
+    retry_backoff_ms: int
+    retry_backoff_max_ms: int
+    metadata_max_age_ms: int
+    metadata_max_idle_ms: int
+    metadata_recovery_strategy: str
+    metadata_recovery_rebootstrap_trigger_ms: int
+    allow_auto_create_topics: bool
+    connections_max_idle_ms: int
+    reconnect_backoff_ms: int
+    reconnect_backoff_max_ms: int
+    socket_connection_setup_timeout_ms: int
+    socket_connection_setup_timeout_max_ms: int
+    send_buffer_bytes: int
+    receive_buffer_bytes: int
+
+    notices: tuple[str, ...] = field(default=(), compare=False)
+    """What the user should know, one line each: an adjustment, or a duplicate left out."""
+    _given: Mapping[str, object] = field(default_factory=dict, compare=False)
+    _adjusted: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def create(
+        cls,
+        bootstrap_servers: str | Sequence[str] | None = None,
+        *,
+        config: Mapping[str, object] | None = None,
+        **options: object,
+    ) -> Self:
+        """Check and complete a configuration.
+
+        Args:
+            bootstrap_servers: host:port, several of them with commas or as a sequence.
+            config: keys by Kafka's names or Python's. Values may be strings, as in a file.
+            options: the same as keywords. None, here and in config, leaves a key unset.
+
+        Raises:
+            ConfigurationError: with everything that is wrong.
+        """
+        draft = Draft()
+        sources: list[Mapping[Any, object]] = [{"bootstrap_servers": bootstrap_servers}]
+        if config is not None:
+            sources.append(config)
+        given = _given_in([*sources, options], draft)
+        _fill(draft, given)
+        apply_rules(draft)
+        if draft.violations:
+            raise ConfigurationError(_one_message(draft.violations))
+        values: dict[str, Any] = draft.values
+        return cls(
+            **values,
+            notices=tuple(draft.notices),
+            _given=dict(given.values()),
+            _adjusted=draft.adjusted,
+        )
+
+    def replace(self, **options: object) -> Self:
+        """Return the configuration that create() makes of the same settings with these changed.
+
+        None takes a setting back. What had been adjusted is worked out anew.
+        """
+        changed = {BY_NAME[name].python for name in options if name in BY_NAME}
+        kept = {
+            name: value
+            for name, value in self._given.items()
+            if BY_NAME[name].python not in changed
+        }
+        return type(self).create(config={**kept, **options})
+
+    def explain(self) -> str:
+        """Return one line for each key: its name, its value, and who set it."""
+        rows = [
+            (key.kafka, _shown(key, getattr(self, key.python)), self._origin(key))
+            for key in WORKING_KEYS
+        ]
+        widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+        return "\n".join(
+            f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}" for name, value, origin in rows
+        )
+
+    def _origin(self, key: Key) -> str:
+        if key.python in self._adjusted:
+            return f"adjusted: {self._adjusted[key.python]}"
+        return "user" if any(BY_NAME[name] is key for name in self._given) else "default"
+
+    def __repr__(self) -> str:
+        changed = [
+            f"{key.python}={_shown(key, getattr(self, key.python))}"
+            for key in WORKING_KEYS
+            if self._origin(key) != "default"
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+
+def _given_in(
+    sources: Sequence[Mapping[Any, object]], draft: Draft
+) -> dict[str, tuple[str, object]]:
+    """Return, by Python's name, the name that the user wrote and the value."""
+    given: dict[str, tuple[str, object]] = {}
+    for source in sources:
+        for name, value in source.items():
+            key = BY_NAME.get(name) if isinstance(name, str) else None
+            if key is None:
+                draft.violations.append(_unknown(name))
+            elif value is None or (isinstance(value, tuple) and not value):
+                continue
+            elif key.python in given:
+                draft.violations.append(_given_twice(given[key.python][0], name))
+            else:
+                given[key.python] = (name, value)
+    return given
+
+
+def _fill(draft: Draft, given: Mapping[str, tuple[str, object]]) -> None:
+    draft.values = {key.python: key.default for key in WORKING_KEYS}
+    for python_name, (name, raw) in given.items():
+        key = BY_NAME[python_name]
+        draft.names[key.python] = name
+        try:
+            value = _admitted(key, raw)
+        except ValueError as error:
+            draft.wrong.add(key.python)
+            draft.violations.append(f"{name}: {error}")
+            continue
+        if key.works:
+            draft.values[key.python] = value
+        if key.kind is Kind.SERVERS:
+            _note_duplicates(draft, name, raw, value)
+
+
+def _admitted(key: Key, raw: object) -> object:
+    """Return the parsed value of a key that works, or that does nothing with this value."""
+    status = key.status
+    if isinstance(status, Refused):
+        if str(raw) == str(key.default) or not raw:
+            return key.default
+        raise ValueError(f"has no meaning in this producer: {status.reason}")
+    value = parse(key, raw)
+    if isinstance(status, Later) and value != key.default:
+        only = f"; only {key.default!r} is accepted" if key.default not in (None, "", ()) else ""
+        raise ValueError(f"not supported yet: belongs to {status.part}{only}")
+    return value
+
+
+def _note_duplicates(draft: Draft, name: str, raw: object, value: object) -> None:
+    items = raw.split(",") if isinstance(raw, str) else raw
+    if isinstance(items, Sequence) and isinstance(value, tuple):
+        left_out = sum(1 for item in items if item.strip()) - len(value)
+        if left_out:
+            draft.notices.append(f"{name} names a server more than once; {left_out} left out")
+
+
+def _unknown(name: object) -> str:
+    if not isinstance(name, str):
+        return f"{name!r}: a key is a string, not {type(name).__name__}"
+    if name in FOREIGN_NAMES:
+        return f"{name}: unknown key; here it is called {FOREIGN_NAMES[name]!r}"
+    plain = name.strip().lower().replace("-", "_")
+    dotted = "." in plain
+    known = [key.kafka if dotted else key.python for key in KEYS]
+    near = difflib.get_close_matches(plain, known, n=1)
+    return f"{name}: unknown key" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def _given_twice(first: str, second: str) -> str:
+    if first == second:
+        return f"{first}: given twice"
+    return f"{first} and {second} are one key; give it once"
+
+
+def _one_message(violations: Sequence[str]) -> str:
+    if len(violations) == 1:
+        return f"the configuration is wrong: {violations[0]}"
+    lines = "".join(f"\n  - {violation}" for violation in violations)
+    return f"the configuration is wrong in {len(violations)} places:{lines}"
+
+
+def _shown(key: Key, value: object) -> str:
+    if key.kind is Kind.ACKS:
+        return "all" if value == -1 else str(value)
+    if key.kind is Kind.SERVERS and isinstance(value, tuple):
+        return ",".join(value)
+    return repr(value)

@@ -1,0 +1,135 @@
+"""The rules between keys: what contradicts, and what is adjusted so that it fits.
+
+Only what the user set can contradict; a default gives way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from aioproducer.config_table import BY_NAME, INT_MAX
+
+_MOST_IN_FLIGHT = 5
+"""Brokers remember the last five batches of a producer for each partition, and no more."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """A configuration on its way to be checked."""
+
+    values: dict[str, object] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    """The keys that the user set, and the name that was written for each."""
+    wrong: set[str] = field(default_factory=set)
+    """Keys whose value was refused already: no rule is to complain about them again."""
+    violations: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    adjusted: dict[str, str] = field(default_factory=dict)
+
+    def number(self, key: str) -> int:
+        value = self.values[key]
+        assert isinstance(value, int)
+        return value
+
+    def name(self, key: str) -> str:
+        """Return the key's name as the user wrote it, else Kafka's."""
+        return self.names.get(key, BY_NAME[key].kafka)
+
+    def is_set(self, key: str) -> bool:
+        return key in self.names
+
+    def sound(self, *keys: str) -> bool:
+        return self.wrong.isdisjoint(keys)
+
+    def adjust(self, key: str, value: object, reason: str) -> None:
+        self.values[key] = value
+        self.adjusted[key] = reason
+
+
+def apply_rules(draft: Draft) -> None:
+    """Check the keys against each other; adjust what may be adjusted."""
+    if not draft.is_set("bootstrap_servers"):
+        draft.violations.append("bootstrap.servers: is required, as host:port")
+    _bound_small_things(draft)
+    _judge_idempotence(draft)
+    _judge_delivery_timeout(draft)
+    _judge_backoffs(draft)
+
+
+def _bound_small_things(draft: Draft) -> None:
+    if draft.number("batch_size") == 0:
+        draft.adjust("batch_size", 1, "0 means one record in each batch")
+    if draft.number("linger_ms") > INT_MAX:
+        draft.adjust("linger_ms", INT_MAX, "the longest time there is")
+
+
+def _judge_idempotence(draft: Draft) -> None:
+    """Idempotence needs acks=all, retries, and few enough in flight to be remembered (KIP-679)."""
+    if not draft.sound("enable_idempotence") or not draft.values["enable_idempotence"]:
+        return
+    # A refused value left the default behind, which is no obstacle.
+    obstacles = []
+    if draft.number("acks") != -1:
+        obstacles.append(("acks", "all", draft.number("acks")))
+    if draft.number("retries") == 0:
+        obstacles.append(("retries", "at least 1", 0))
+    own_name = draft.name("enable_idempotence")
+    if obstacles and draft.is_set("enable_idempotence"):
+        draft.violations.extend(
+            f"{own_name}: needs {draft.name(key)} to be {needed}, but it is {value}; "
+            f"change that, or set {own_name} to False"
+            for key, needed, value in obstacles
+        )
+    elif obstacles:
+        reason = " and ".join(f"{draft.name(key)} is {value}" for key, _, value in obstacles)
+        draft.adjust("enable_idempotence", False, reason)
+        draft.notices.append(
+            f"{own_name} is off because {reason}: a retry may put a record into the log twice"
+        )
+        return
+    in_flight = "max_in_flight_requests_per_connection"
+    if draft.sound(in_flight) and draft.number(in_flight) > _MOST_IN_FLIGHT:
+        draft.violations.append(
+            f"{draft.name(in_flight)}: must be at most {_MOST_IN_FLIGHT} with {own_name}, "
+            f"not {draft.number(in_flight)}; lower it, or set {own_name} to False"
+        )
+
+
+def _judge_delivery_timeout(draft: Draft) -> None:
+    if not draft.sound("delivery_timeout_ms", "linger_ms", "request_timeout_ms"):
+        return
+    least = min(draft.number("linger_ms") + draft.number("request_timeout_ms"), INT_MAX)
+    timeout = draft.number("delivery_timeout_ms")
+    if timeout >= least:
+        return
+    summands = f"{draft.name('linger_ms')} + {draft.name('request_timeout_ms')}"
+    name = draft.name("delivery_timeout_ms")
+    if draft.is_set("delivery_timeout_ms"):
+        draft.violations.append(f"{name}: must be at least {summands} = {least}, not {timeout}")
+    else:
+        draft.adjust("delivery_timeout_ms", least, summands)
+        draft.notices.append(f"{name} is raised from {timeout} to {least}: {summands}")
+
+
+def _judge_backoffs(draft: Draft) -> None:
+    base, most = "reconnect_backoff_ms", "reconnect_backoff_max_ms"
+    if draft.is_set(base) and not draft.is_set(most) and draft.sound(base):
+        # Who sets the backoff alone asks for a constant one (KIP-144).
+        value = draft.number(base)
+        draft.adjust(most, value, f"{draft.name(base)} is set alone")
+        draft.notices.append(
+            f"{draft.name(most)} is {value} like {draft.name(base)}, so the wait does not grow; "
+            f"set both to have it grow"
+        )
+    for base, most in (
+        ("retry_backoff_ms", "retry_backoff_max_ms"),
+        ("reconnect_backoff_ms", "reconnect_backoff_max_ms"),
+        ("socket_connection_setup_timeout_ms", "socket_connection_setup_timeout_max_ms"),
+    ):
+        if draft.sound(base, most) and draft.number(base) > draft.number(most):
+            value = draft.number(most)
+            reason = f"not above {draft.name(most)}"
+            draft.notices.append(
+                f"{draft.name(base)} is lowered from {draft.number(base)} to {value}: {reason}"
+            )
+            draft.adjust(base, value, reason)
