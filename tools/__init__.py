@@ -1,0 +1,1 @@
+"""Programs for whoever works on the repository; no part of the package."""
