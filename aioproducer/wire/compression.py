@@ -24,18 +24,18 @@ SNAPPY: Final = 2
 LZ4: Final = 3
 ZSTD: Final = 4
 
-_GZIP_WINDOW = 31  # zlib's way to say: the largest window, in a gzip member
+GZIP_WINDOW = 31  # zlib's way to say: the largest window, in a gzip member
 
-_XERIAL_MAGIC = b"\x82SNAPPY\x00"
-_XERIAL_HEADER = _XERIAL_MAGIC + struct.pack(">ii", 1, 1)
-_XERIAL_BLOCK = 32 * 1024
-_XERIAL_SIZE = struct.Struct(">i")
+XERIAL_MAGIC = b"\x82SNAPPY\x00"
+XERIAL_HEADER = XERIAL_MAGIC + struct.pack(">ii", 1, 1)
+XERIAL_BLOCK = 32 * 1024
+XERIAL_SIZE = struct.Struct(">i")
 
 # The level for which Kafka takes lz4's fast compressor; every other one is a level of lz4 HC.
 _LZ4_FAST_LEVEL = 9
 _LZ4_HC_LEVELS = (3, 12)
 
-_HAS_STDLIB_ZSTD = sys.version_info >= (3, 14)
+HAS_STDLIB_ZSTD = sys.version_info >= (3, 14)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def require(name: str) -> None:
         ConfigurationError: with the line that installs it.
     """
     codec = _codec(name)
-    if codec.id in _NEEDS and not any(_importable(package) for package in _NEEDS[codec.id]):
+    if codec.id in PACKAGES and not any(importable(package) for package in PACKAGES[codec.id]):
         raise ConfigurationError(
             f"compression.type={name} needs a package that is not installed: "
             f'pip install "aioproducer[{codec.extra}]"'
@@ -124,10 +124,10 @@ def require(name: str) -> None:
 
 
 # Per codec, the packages of which one must be there, the best first.
-_NEEDS: Final[dict[int, tuple[str, ...]]] = {
+PACKAGES: Final[dict[int, tuple[str, ...]]] = {
     SNAPPY: ("cramjam",),
     LZ4: ("lz4.frame", "cramjam"),
-    ZSTD: ("compression.zstd",) if _HAS_STDLIB_ZSTD else ("zstandard",),
+    ZSTD: ("compression.zstd",) if HAS_STDLIB_ZSTD else ("zstandard",),
 }
 
 
@@ -139,7 +139,7 @@ def _codec(name: str) -> Codec:
         raise ConfigurationError(f"compression.type={name!r} is none of {names}") from None
 
 
-def _importable(package: str) -> bool:
+def importable(package: str) -> bool:
     try:
         importlib.import_module(package)
     except ImportError:
@@ -149,7 +149,7 @@ def _importable(package: str) -> bool:
 
 def _gzip_compressor(level: int) -> Callable[[Buffer], bytes]:
     def compress(body: Buffer) -> bytes:
-        member = zlib.compressobj(level, zlib.DEFLATED, _GZIP_WINDOW)
+        member = zlib.compressobj(level, zlib.DEFLATED, GZIP_WINDOW)
         return member.compress(body) + member.flush()
 
     return compress
@@ -166,10 +166,10 @@ def _snappy_compressor() -> Callable[[Buffer], bytes]:
         # The framing of Java's SnappyOutputStream, of the block size that Java has: readers
         # allocate by it.
         view = memoryview(body)
-        parts = [_XERIAL_HEADER]
-        for start in range(0, len(view), _XERIAL_BLOCK):
-            block = bytes(compress_raw(view[start : start + _XERIAL_BLOCK]))
-            parts.append(_XERIAL_SIZE.pack(len(block)))
+        parts = [XERIAL_HEADER]
+        for start in range(0, len(view), XERIAL_BLOCK):
+            block = bytes(compress_raw(view[start : start + XERIAL_BLOCK]))
+            parts.append(XERIAL_SIZE.pack(len(block)))
             parts.append(block)
         return b"".join(parts)
 
@@ -187,7 +187,7 @@ def _lz4_level(level: int) -> int:
 def _lz4_compressor(level: int) -> Callable[[Buffer], bytes]:
     # Java's reader refuses blocks that depend on each other, which is what the packages make
     # unless told otherwise; it shows only in batches of more than one block.
-    if _importable("lz4.frame"):
+    if importable("lz4.frame"):
         return _lz4_by_lz4(_lz4_level(level))
     return _lz4_by_cramjam(_lz4_level(level))
 
@@ -227,7 +227,7 @@ def _zstd_compressor(level: int) -> Callable[[Buffer], bytes]:
     # A compressor object costs as much to make as 16 KiB to compress, and may not be used by two
     # threads at once: whoever compresses takes one out of the pool and puts it back. pop() and
     # append() of a list are atomic.
-    zstd: Any = importlib.import_module(_NEEDS[ZSTD][0])
+    zstd: Any = importlib.import_module(PACKAGES[ZSTD][0])
     idle: list[Any] = []
 
     def compress(body: Buffer) -> bytes:
@@ -236,7 +236,7 @@ def _zstd_compressor(level: int) -> Callable[[Buffer], bytes]:
         except IndexError:
             compressor = zstd.ZstdCompressor(level=level)
         compressed: bytes
-        if _HAS_STDLIB_ZSTD:
+        if HAS_STDLIB_ZSTD:
             compressed = compressor.compress(body, zstd.ZstdCompressor.FLUSH_FRAME)
         else:
             compressed = compressor.compress(body)
