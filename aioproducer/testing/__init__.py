@@ -1,0 +1,21 @@
+"""Clusters for tests: `EmbeddedCluster` needs a pip install only, the others are real Kafka."""
+
+from __future__ import annotations
+
+from aioproducer.testing.cluster import (
+    ClusterStartError,
+    KafkaCluster,
+    KafkaUnavailableError,
+    NodeControl,
+)
+from aioproducer.testing.embedded import EmbeddedCluster
+from aioproducer.testing.kraft import KraftCluster
+
+__all__ = [
+    "ClusterStartError",
+    "EmbeddedCluster",
+    "KafkaCluster",
+    "KafkaUnavailableError",
+    "KraftCluster",
+    "NodeControl",
+]

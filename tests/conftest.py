@@ -1,0 +1,169 @@
+"""Where Kafka comes from in the tests, on which loops they run, and what they must not leave."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import re
+import threading
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from aioproducer.testing import KafkaCluster, NodeControl
+from aioproducer.testing.releases import CURRENT
+from aioproducer.testing.where import VERSIONS, Found, start_kafka
+
+INTEGRATION = Path(__file__).parent / "integration"
+
+_found = pytest.StashKey[Found]()
+_skipped = pytest.StashKey[list[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kafka-version",
+        choices=VERSIONS,
+        default=None,
+        help="run against this release (or the embedded cluster) instead of the best one here",
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker("kafka" if item.path.is_relative_to(INTEGRATION) else "unit")
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tests with real sockets run on both loops; old brokers add nothing to what uvloop shows."""
+    factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+        "asyncio": asyncio.SelectorEventLoop
+    }
+    uses_sockets = item.path.is_relative_to(INTEGRATION)
+    if uses_sockets and config.getoption("--kafka-version") in (None, CURRENT):
+        try:
+            import uvloop
+        except ImportError:
+            return factories
+        factories["uvloop"] = uvloop.new_event_loop
+    return factories
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    found = config.stash.get(_found, None)
+    if found is None:
+        return
+    terminalreporter.section("Kafka")
+    terminalreporter.write_line(found.cluster.describe())
+    for reason in found.passed_over:
+        terminalreporter.write_line(f"passed over: {reason}")
+    skipped = config.stash.get(_skipped, [])
+    if skipped:
+        terminalreporter.write_line(f"therefore skipped: {len(skipped)} tests")
+        for name in sorted({re.sub(r"\[.*", "", each) for each in skipped}):
+            terminalreporter.write_line(f"  {name}")
+
+
+@pytest.fixture(scope="session")
+def found(pytestconfig: pytest.Config) -> Iterator[Found]:
+    """The cluster of this run, started by the first test that needs it."""
+    started = start_kafka(pytestconfig.getoption("--kafka-version"))
+    pytestconfig.stash[_found] = started
+    try:
+        yield started
+    finally:
+        started.cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka(found: Found) -> KafkaCluster:
+    """The cluster that all tests of a run share."""
+    return found.cluster
+
+
+@pytest.fixture
+def bootstrap(kafka: KafkaCluster) -> str:
+    return kafka.bootstrap_servers
+
+
+class TopicFactory(Protocol):
+    def __call__(
+        self,
+        partitions: int = 1,
+        *,
+        replication: int | None = None,
+        configs: Mapping[str, str] | None = None,
+    ) -> str: ...
+
+
+@pytest.fixture
+def topic(kafka: KafkaCluster, request: pytest.FixtureRequest) -> TopicFactory:
+    """Creates topics with names that no other test has: `name = topic(partitions=3)`."""
+    stem = re.sub(r"\W+", "-", request.node.name)[:60].strip("-")
+
+    def create(
+        partitions: int = 1,
+        *,
+        replication: int | None = None,
+        configs: Mapping[str, str] | None = None,
+    ) -> str:
+        name = f"{stem}-{uuid.uuid4().hex[:8]}"
+        kafka.create_topic(name, partitions, replication, configs)
+        return name
+
+    return create
+
+
+@pytest.fixture
+def node_control(kafka: KafkaCluster) -> Iterator[NodeControl]:
+    """Ends and starts nodes; all are back and in sync before the next test begins."""
+    if not isinstance(kafka, NodeControl):
+        pytest.skip(f"the nodes of this cluster cannot be ended: {kafka.describe()}")
+    yield kafka
+    kafka.restore()
+
+
+def skip_for_cluster(request: pytest.FixtureRequest, reason: str) -> None:
+    """Skip a test and name it in the summary as one that another cluster would run."""
+    request.config.stash.setdefault(_skipped, []).append(request.node.nodeid)
+    pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left() -> Iterator[None]:
+    """Fail a test that leaves a thread of its own running."""
+    before = set(threading.enumerate())
+    yield
+    left = [
+        thread.name
+        for thread in set(threading.enumerate()) - before
+        # The default executor of the test's loop ends with the loop, which is after this.
+        if thread.is_alive() and not thread.name.startswith(("asyncio_", "uvloop_"))
+    ]
+    assert not left, f"threads left: {left}"
+
+
+@pytest.fixture(autouse=True)
+def no_task_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail an asynchronous test that leaves a task, a socket or a transport behind."""
+    if inspect.iscoroutinefunction(getattr(request, "function", None)):
+        request.getfixturevalue("_no_task_left")
+    yield
+
+
+@pytest.fixture
+async def _no_task_left() -> AsyncIterator[None]:
+    before = asyncio.all_tasks()
+    yield
+    left = asyncio.all_tasks() - before - {asyncio.current_task()}
+    assert not left, f"tasks left: {left}"
+    # Unclosed transports and sockets say so when they are collected: here, not in a later test.
+    gc.collect()

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+from confluent_kafka import Producer
+
+from aioproducer.testing.admin import client_config
+
+Produce = Callable[[str, str, Sequence[bytes]], None]
+
+
+@pytest.fixture
+def produce() -> Produce:
+    """Puts values into partition 0 of a topic with a producer that is not ours."""
+
+    def run(bootstrap_servers: str, topic: str, values: Sequence[bytes]) -> None:
+        with Producer(client_config(bootstrap_servers, **{"enable.idempotence": True})) as producer:
+            for value in values:
+                producer.produce(topic, value, key=b"key", partition=0, headers=[("none", None)])
+            assert producer.flush(30) == 0
+
+    return run
