@@ -1,0 +1,71 @@
+"""An asyncio-native producer client for Apache Kafka."""
+
+from aioproducer.core.partitioner import Partitioner, PartitionerRecord, PartitionList
+from aioproducer.delivery import Delivery
+from aioproducer.errors import (
+    BrokerError,
+    BufferExhaustedError,
+    ClusterConnectionError,
+    ConfigurationError,
+    DeliveryTimeoutError,
+    FlushTimeoutError,
+    MetadataNotReadyError,
+    MetadataTimeoutError,
+    NotStartedError,
+    PartitionerError,
+    ProducerClosedError,
+    ProducerError,
+    ProducerStateError,
+    ProducerTimeoutError,
+    RecordTooLargeError,
+    SerializationError,
+    WrongLoopError,
+)
+from aioproducer.observe.metrics import MetricsSnapshot
+from aioproducer.producer import AsyncProducer
+from aioproducer.records import (
+    CloseReport,
+    Header,
+    PartitionInfo,
+    Record,
+    RecordMetadata,
+    SendManyResult,
+    TopicPartition,
+    TopicReport,
+)
+from aioproducer.version import __version__
+
+__all__ = [
+    "AsyncProducer",
+    "BrokerError",
+    "BufferExhaustedError",
+    "CloseReport",
+    "ClusterConnectionError",
+    "ConfigurationError",
+    "Delivery",
+    "DeliveryTimeoutError",
+    "FlushTimeoutError",
+    "Header",
+    "MetadataNotReadyError",
+    "MetadataTimeoutError",
+    "MetricsSnapshot",
+    "NotStartedError",
+    "PartitionInfo",
+    "PartitionList",
+    "Partitioner",
+    "PartitionerError",
+    "PartitionerRecord",
+    "ProducerClosedError",
+    "ProducerError",
+    "ProducerStateError",
+    "ProducerTimeoutError",
+    "Record",
+    "RecordMetadata",
+    "RecordTooLargeError",
+    "SendManyResult",
+    "SerializationError",
+    "TopicPartition",
+    "TopicReport",
+    "WrongLoopError",
+    "__version__",
+]

@@ -1,0 +1,20 @@
+"""Exponential backoff with jitter (KIP-580, KIP-601)."""
+
+from __future__ import annotations
+
+import random
+
+JITTER = 0.2
+_DOUBLINGS_THAT_MATTER = 32
+
+
+def backoff_ms(base_ms: float, maximum_ms: float, attempt: int, rng: random.Random) -> float:
+    """Return the delay before attempt ``attempt + 1``: doubled each time, capped, ±20 %.
+
+    ``attempt`` counts the failures so far, from 0. The jitter keeps a thousand clients that lost
+    the same broker from coming back in the same millisecond.
+    """
+    if base_ms <= 0:
+        return 0.0
+    capped = min(maximum_ms, base_ms * 2.0 ** min(attempt, _DOUBLINGS_THAT_MATTER))
+    return max(0.0, capped * rng.uniform(1 - JITTER, 1 + JITTER))

@@ -1,0 +1,170 @@
+"""A batch of records for one partition, from its first record to its fate."""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple, Protocol
+
+from aioproducer.delivery import Fate
+from aioproducer.errors import ProducerError
+from aioproducer.wire.record_batch import HEADER_SIZE, batch_header
+
+_RATIO_SAFETY = 1.05
+NO_PRODUCER_ID = -1
+NO_SEQUENCE = -1
+SEQUENCE_LIMIT = 2**31
+
+
+class Sealed(enum.Enum):
+    """Why a batch stopped to linger."""
+
+    SIZE = "size"
+    LINGER = "linger"
+    FLUSH = "flush"
+    EXPEDITE = "expedite"
+    MEMORY = "memory"
+
+
+class Stamp(NamedTuple):
+    """What makes a batch unique to the broker: producer id, epoch and first sequence (KIP-98)."""
+
+    producer_id: int = NO_PRODUCER_ID
+    epoch: int = -1
+    base_sequence: int = NO_SEQUENCE
+
+
+NO_STAMP = Stamp()
+
+
+class Deadline(Protocol):
+    """A timer that can be called off."""
+
+    def cancel(self) -> None:
+        """Let it not fire."""
+
+
+class Batch:
+    """Records under one header. Pure bookkeeping: it knows no clock and resolves nothing itself.
+
+    While ``closed`` is false records may be appended; from then on the body is never changed.
+    """
+
+    __slots__ = (
+        "attempts",
+        "base_timestamp",
+        "body",
+        "charged",
+        "closed",
+        "codec_id",
+        "count",
+        "created",
+        "deadline",
+        "expired",
+        "fate",
+        "growth",
+        "last_error",
+        "limit",
+        "max_timestamp",
+        "maybe_written",
+        "opened",
+        "order",
+        "partition",
+        "payload",
+        "preparing",
+        "retry_at",
+        "sealed",
+        "stamp",
+        "topic",
+    )
+
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        fate: Fate,
+        *,
+        order: tuple[int, ...],
+        created: float,
+        opened: float,
+        limit: int,
+        ratio: float = 1.0,
+        base_timestamp: int,
+    ) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.fate = fate
+        self.order = order
+        # The send() of its oldest record; delivery.timeout.ms counts from here.
+        self.created = created
+        # linger.ms counts from here: later than created if its first record had to wait.
+        self.opened = opened
+        self.limit = max(limit - HEADER_SIZE, 0)
+        self.growth = ratio * _RATIO_SAFETY if ratio != 1.0 else 1.0
+        self.base_timestamp = base_timestamp
+        self.max_timestamp = base_timestamp
+        self.body = bytearray()
+        self.count = 0
+        self.charged = 0
+        self.sealed: Sealed | None = None
+        self.closed = False
+        self.payload: bytes | bytearray | None = None
+        self.preparing = False
+        self.codec_id = 0
+        self.attempts = 0
+        self.retry_at = 0.0
+        self.stamp = NO_STAMP
+        # True once an attempt went unanswered: the broker may or may not have appended it.
+        self.maybe_written = False
+        # True once its fate was settled by the clock while it was on the wire.
+        self.expired = False
+        self.last_error: ProducerError | None = None
+        # Cancels the timer of delivery.timeout.ms; the runtime arms it.
+        self.deadline: Deadline | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has stopped to linger."""
+        return self.sealed is not None
+
+    @property
+    def is_stamped(self) -> bool:
+        """Whether it has a sequence."""
+        return self.stamp.base_sequence != NO_SEQUENCE
+
+    @property
+    def next_sequence(self) -> int:
+        """The sequence after its last record; it wraps from 2^31-1 to 0."""
+        return (self.stamp.base_sequence + self.count) % SEQUENCE_LIMIT
+
+    @property
+    def wire_size(self) -> int:
+        """Bytes on the wire, header included; known once prepared."""
+        assert self.payload is not None
+        return HEADER_SIZE + len(self.payload)
+
+    def has_room(self, size: int) -> bool:
+        """Return whether a record of at most ``size`` encoded bytes still fits; the first does."""
+        return self.count == 0 or (
+            not self.closed and len(self.body) * self.growth + size <= self.limit
+        )
+
+    def header(self, *, transactional: bool = False) -> bytes:
+        """Return the 61 header bytes for the present stamp."""
+        assert self.payload is not None
+        return batch_header(
+            codec_id=self.codec_id,
+            transactional=transactional,
+            record_count=self.count,
+            base_timestamp=self.base_timestamp,
+            max_timestamp=self.max_timestamp,
+            producer_id=self.stamp.producer_id,
+            producer_epoch=self.stamp.epoch,
+            base_sequence=self.stamp.base_sequence,
+            records=self.payload,
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"<Batch {self.topic}-{self.partition} {self.order} {self.count} records"
+            f" {self.stamp if self.is_stamped else 'unstamped'} attempts={self.attempts}>"
+        )

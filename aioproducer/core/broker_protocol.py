@@ -1,0 +1,75 @@
+"""The conversation with one broker: requests in, bytes out; bytes in, answers out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from aioproducer.errors import MalformedResponseError
+from aioproducer.wire.framing import FrameDecoder
+from aioproducer.wire.messages import frame_request
+from aioproducer.wire.primitives import Reader
+from aioproducer.wire.versions import ApiKey, VersionRange, response_header_version
+
+Buffer = bytes | bytearray | memoryview
+_CORRELATION_LIMIT = 2**31 - 8
+"""The ids above are reserved for re-authentication, as Java keeps them."""
+
+
+class PendingRequest(NamedTuple):
+    """A request on the wire: what is needed to read its answer and whom to tell."""
+
+    correlation_id: int
+    request: Any
+    version: int
+    sent_at: float
+    tag: object
+
+
+class BrokerProtocol:
+    """Correlation ids, framing and the order of answers; Kafka answers in the order asked."""
+
+    def __init__(self, client_id: str) -> None:
+        self._client_id = client_id
+        self._next_correlation_id = 0
+        self._frames = FrameDecoder()
+        self.in_flight: deque[PendingRequest] = deque()
+        self.versions: Mapping[int, VersionRange] = {}
+
+    def send(
+        self, request: Any, version: int, now: float, tag: object, *, expect_answer: bool = True
+    ) -> list[Buffer]:
+        """Return the bytes of ``request``; its answer will carry ``tag``."""
+        correlation_id = self._next_correlation_id
+        self._next_correlation_id = (correlation_id + 1) % _CORRELATION_LIMIT
+        if expect_answer:
+            self.in_flight.append(PendingRequest(correlation_id, request, version, now, tag))
+        return frame_request(request, version, correlation_id, self._client_id)
+
+    def receive(self, data: bytes) -> Iterator[tuple[PendingRequest, Any]]:
+        """Yield the answers that ``data`` completes, in order, each with its request.
+
+        Raises :exc:`MalformedResponseError` for anything that is not the next expected answer;
+        the connection is of no use after that.
+        """
+        for frame in self._frames.feed(data):
+            yield self._read(frame)
+
+    def _read(self, frame: Buffer) -> tuple[PendingRequest, Any]:
+        reader = Reader(frame)
+        correlation_id = reader.int32()
+        if not self.in_flight:
+            raise MalformedResponseError(f"answer {correlation_id}, but nothing was asked")
+        pending = self.in_flight[0]
+        if correlation_id != pending.correlation_id:
+            raise MalformedResponseError(
+                f"answer {correlation_id} where {pending.correlation_id} was expected"
+            )
+        api = ApiKey(pending.request.API_KEY)
+        if response_header_version(api, pending.version) >= 1:
+            reader.tagged_fields()
+        answer = pending.request.Response.decode(reader, pending.version)
+        # Only now: a request whose answer cannot be read is still unanswered.
+        self.in_flight.popleft()
+        return pending, answer

@@ -1,0 +1,69 @@
+"""Splitting a batch that the broker found too large (KAFKA-8350: progressively smaller)."""
+
+from __future__ import annotations
+
+from aioproducer.core.batch import SEQUENCE_LIMIT, Batch, Sealed, Stamp
+from aioproducer.delivery import Fate
+from aioproducer.wire.record_batch import DecodedRecord, decode_records
+from aioproducer.wire.record_encoder import append_record
+
+
+def split_batch(batch: Batch, batch_size: int) -> list[tuple[int, Batch]]:
+    """Return the parts of ``batch``, each with the index of its first record.
+
+    A part holds about ``batch_size`` bytes, or half of what was too large already. Parts keep the
+    age and the place of their batch, and share out its sequences: there is no gap.
+    """
+    records = list(decode_records(batch.body, batch.count, batch.base_timestamp))
+    target = max(1, min(batch_size, len(batch.body) // 2))
+    groups: list[list[DecodedRecord]] = [[]]
+    size = 0
+    for record in records:
+        if groups[-1] and size + record.size > target:
+            groups.append([])
+            size = 0
+        groups[-1].append(record)
+        size += record.size
+    parts = []
+    first = 0
+    for number, group in enumerate(groups):
+        parts.append((first, _part(batch, number, first, group)))
+        first += len(group)
+    share, rest = divmod(batch.charged, len(parts))
+    for _, part in parts:
+        part.charged = share
+    parts[0][1].charged += rest
+    return parts
+
+
+def _part(batch: Batch, number: int, first: int, records: list[DecodedRecord]) -> Batch:
+    fate = Fate(batch.fate.loop, batch.topic, batch.partition, len(records))
+    part = Batch(
+        batch.topic,
+        batch.partition,
+        fate,
+        order=(*batch.order, number),
+        created=batch.created,
+        opened=batch.opened,
+        limit=0,
+        base_timestamp=records[0].timestamp,
+    )
+    for index, record in enumerate(records):
+        append_record(
+            part.body,
+            record.timestamp - part.base_timestamp,
+            index,
+            record.key,
+            record.value,
+            record.headers,
+        )
+        part.max_timestamp = max(part.max_timestamp, record.timestamp)
+    part.count = len(records)
+    part.closed = True
+    part.sealed = Sealed.SIZE
+    part.attempts = batch.attempts
+    part.maybe_written = batch.maybe_written
+    if batch.is_stamped:
+        sequence = (batch.stamp.base_sequence + first) % SEQUENCE_LIMIT
+        part.stamp = Stamp(batch.stamp.producer_id, batch.stamp.epoch, sequence)
+    return part

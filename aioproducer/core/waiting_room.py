@@ -1,0 +1,128 @@
+"""The waiting room: records that have no batch yet, for want of metadata or of memory.
+
+Each keeps its place: per topic (or partition) while metadata is missing, then first come, first
+served for memory. Dicts serve as queues from which a withdrawn record can step out at once.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from aioproducer.delivery import Delivery
+from aioproducer.records import Header
+
+Buffer = bytes | bytearray | memoryview
+
+
+class WaitsFor(enum.Enum):
+    """What a record waits for."""
+
+    TOPIC = "the topic's metadata"
+    PARTITION = "the partition to appear"
+    MEMORY = "buffer.memory"
+
+
+@dataclass(slots=True, eq=False)
+class WaitingRecord:
+    """A record with all that is needed to append it later."""
+
+    topic: str
+    partition: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header]
+    timestamp_ms: int
+    size: int
+    sent_at: float
+    user_key: object
+    user_value: object
+    delivery: Delivery
+    expedite: bool = False
+    waits_for: WaitsFor = WaitsFor.TOPIC
+
+
+class WaitingRoom:
+    """Who waits, for what, in which order."""
+
+    def __init__(self) -> None:
+        self._arrivals: dict[WaitingRecord, None] = {}
+        self._topics: dict[str, dict[WaitingRecord, None]] = {}
+        self._partitions: dict[tuple[str, int], dict[WaitingRecord, None]] = {}
+        self._memory: dict[WaitingRecord, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._arrivals)
+
+    def __iter__(self) -> Iterator[WaitingRecord]:
+        return iter(self._arrivals)
+
+    def __contains__(self, record: object) -> bool:
+        return record in self._arrivals
+
+    @property
+    def someone_waits_for_memory(self) -> bool:
+        """Whether memory is short: then all later records queue behind."""
+        return bool(self._memory)
+
+    def holds(self, topic: str, partition: int | None = None) -> bool:
+        """Return whether records of ``topic`` (and ``partition``) wait for metadata."""
+        if topic in self._topics:
+            return True
+        return partition is not None and (topic, partition) in self._partitions
+
+    def oldest(self) -> WaitingRecord | None:
+        """Return who has waited longest."""
+        return next(iter(self._arrivals), None)
+
+    def join(self, record: WaitingRecord, waits_for: WaitsFor) -> None:
+        """Let ``record`` wait, or go on waiting for the next thing."""
+        if record in self._arrivals:
+            self._step_out(record)
+        self._arrivals.setdefault(record)
+        record.waits_for = waits_for
+        self._line(record)[record] = None
+
+    def leave(self, record: WaitingRecord) -> None:
+        """Forget ``record``: it was admitted, withdrawn or timed out."""
+        del self._arrivals[record]
+        self._step_out(record)
+
+    def next_for_memory(self) -> WaitingRecord | None:
+        """Return whose turn it is when memory comes free."""
+        return next(iter(self._memory), None)
+
+    def waiting_for_topic(self, topic: str) -> list[WaitingRecord]:
+        """Return the records that wait for ``topic``'s metadata, oldest first."""
+        return list(self._topics.get(topic, ()))
+
+    def waiting_for_partitions(self, topic: str, count: int) -> list[WaitingRecord]:
+        """Return the records whose partition of ``topic`` exists now that it has ``count``."""
+        return [
+            record
+            for (name, partition), line in list(self._partitions.items())
+            if name == topic and partition < count
+            for record in line
+        ]
+
+    def _line(self, record: WaitingRecord) -> dict[WaitingRecord, None]:
+        match record.waits_for:
+            case WaitsFor.TOPIC:
+                return self._topics.setdefault(record.topic, {})
+            case WaitsFor.PARTITION:
+                assert record.partition is not None
+                return self._partitions.setdefault((record.topic, record.partition), {})
+            case WaitsFor.MEMORY:
+                return self._memory
+
+    def _step_out(self, record: WaitingRecord) -> None:
+        line = self._line(record)
+        del line[record]
+        if line:
+            return
+        if record.waits_for is WaitsFor.TOPIC:
+            del self._topics[record.topic]
+        elif record.waits_for is WaitsFor.PARTITION:
+            assert record.partition is not None
+            del self._partitions[record.topic, record.partition]

@@ -1,0 +1,377 @@
+"""Delivery: the awaitable that ``send()`` returns, and Fate: what becomes of a whole batch.
+
+A Delivery knows its batch's Fate and its own place in the batch. The Fate is settled once, for all
+records together, and wakes only those Deliveries that somebody waits for; a RecordMetadata is made
+when somebody asks. So resolving a batch costs by waiters, not by records.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import enum
+from collections.abc import Callable, Generator
+from typing import Any, cast
+
+from aioproducer.errors import ProducerError
+from aioproducer.records import UNKNOWN_OFFSET, UNKNOWN_TIMESTAMP, RecordMetadata
+
+_Callback = Callable[["Delivery"], object]
+
+
+class FateState(enum.IntEnum):
+    """A Fate is pending until it is delivered, failed, or divided into the fates of its parts."""
+
+    PENDING = 0
+    DELIVERED = 1
+    FAILED = 2
+    DIVIDED = 3
+
+
+_PENDING = FateState.PENDING
+_DELIVERED = FateState.DELIVERED
+_FAILED = FateState.FAILED
+_DIVIDED = FateState.DIVIDED
+
+
+class Fate:
+    """What becomes of the records of one batch."""
+
+    __slots__ = (
+        "base_offset",
+        "count",
+        "error",
+        "log_append_time_ms",
+        "loop",
+        "partition",
+        "parts",
+        "quiet",
+        "retrieved",
+        "state",
+        "topic",
+        "waiters",
+        "withdraw",
+    )
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, topic: str, partition: int | None, count: int = 0
+    ) -> None:
+        self.loop = loop
+        self.topic = topic
+        self.partition = partition
+        self.count = count
+        self.state = _PENDING
+        self.base_offset = UNKNOWN_OFFSET
+        self.log_append_time_ms = UNKNOWN_TIMESTAMP
+        self.error: ProducerError | None = None
+        self.waiters: list[Delivery] | None = None
+        self.parts: list[tuple[int, Fate]] | None = None
+        self.retrieved = 0
+        self.quiet = False
+        # Set while the record waits outside any batch: called when its Delivery is cancelled.
+        self.withdraw: Callable[[], None] | None = None
+
+    def deliver(self, base_offset: int, log_append_time_ms: int = UNKNOWN_TIMESTAMP) -> None:
+        """Settle every record as acknowledged, the first of them at ``base_offset``."""
+        self._must_be_pending()
+        self.base_offset = base_offset
+        self.log_append_time_ms = log_append_time_ms
+        self.state = _DELIVERED
+        self._wake()
+
+    def fail(self, error: ProducerError) -> None:
+        """Settle every record as failed, each with its own copy of ``error``."""
+        self._must_be_pending()
+        self.error = error
+        self.state = _FAILED
+        self._wake()
+
+    def divide(self, parts: list[tuple[int, Fate]]) -> None:
+        """Hand the records on to ``parts``: (index of its first record, its Fate), ascending."""
+        self._must_be_pending()
+        self.parts = parts
+        self.state = _DIVIDED
+        waiters, self.waiters = self.waiters, None
+        for delivery in waiters or ():
+            delivery._follow()
+            fate = delivery._fate
+            if fate.state is _PENDING:
+                fate.add_waiter(delivery)
+            else:
+                delivery._fire()
+
+    def add_waiter(self, delivery: Delivery) -> None:
+        """Remember that somebody waits for ``delivery``."""
+        if self.waiters is None:
+            self.waiters = [delivery]
+        else:
+            self.waiters.append(delivery)
+
+    def locate(self, index: int) -> tuple[Fate, int]:
+        """Return the Fate that record ``index`` was handed on to, and its index there."""
+        assert self.parts is not None
+        for first, fate in reversed(self.parts):
+            if index >= first:
+                return fate, index - first
+        raise AssertionError(f"record {index} belongs to no part")
+
+    def _must_be_pending(self) -> None:
+        if self.state is not _PENDING:
+            raise AssertionError(f"the fate of {self.topic}-{self.partition} is settled already")
+
+    def _wake(self) -> None:
+        waiters, self.waiters = self.waiters, None
+        if waiters is not None:
+            for delivery in waiters:
+                delivery._fire()
+
+    def __del__(self) -> None:
+        # The last Delivery that could have asked is gone: one report per batch, not per record.
+        if self.state is not _FAILED or self.quiet or self.retrieved >= self.count:
+            return
+        if self.loop.is_closed():
+            return
+        unseen = self.count - self.retrieved
+        where = self.topic if self.partition is None else f"{self.topic}-{self.partition}"
+        self.loop.call_exception_handler(
+            {
+                "message": f"{unseen} record(s) for {where} failed and nobody looked at it",
+                "exception": self.error,
+            }
+        )
+
+
+class _DeliveryState(enum.IntEnum):
+    LIVE = 0
+    RETRIEVED = 1
+    CANCELLED = 2
+
+
+_LIVE = _DeliveryState.LIVE
+_RETRIEVED = _DeliveryState.RETRIEVED
+_CANCELLED = _DeliveryState.CANCELLED
+
+
+class Delivery:
+    """The acknowledgement of one record: a full asyncio future of its RecordMetadata.
+
+    ``await`` it, or give it to ``gather``, ``wait``, ``wait_for``, ``shield``, ``as_completed`` or
+    a done callback. Awaiting raises the record's :exc:`ProducerError` when it failed.
+
+    Cancelling it while the record still waits for room or for metadata withdraws the record: it is
+    never sent. Later it abandons the wait only, and the record is delivered all the same. All who
+    wait for this Delivery get the cancellation.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_asyncio_future_blocking",
+        "_callbacks",
+        "_fate",
+        "_index",
+        "_key_size",
+        "_outcome",
+        "_state",
+        "_timestamp_ms",
+        "_value_size",
+    )
+
+    def __init__(
+        self, fate: Fate, index: int, timestamp_ms: int, key_size: int, value_size: int
+    ) -> None:
+        self._fate = fate
+        self._index = index
+        self._timestamp_ms = timestamp_ms
+        self._key_size = key_size
+        self._value_size = value_size
+        self._state = _LIVE
+        self._callbacks: list[tuple[_Callback, contextvars.Context]] | None = None
+        self._outcome: RecordMetadata | ProducerError | str | None = None
+        self._asyncio_future_blocking = False
+
+    @property
+    def topic(self) -> str:
+        """The record's topic."""
+        return self._fate.topic
+
+    @property
+    def partition(self) -> int | None:
+        """The record's partition, ``None`` until it is chosen."""
+        return self._fate.partition
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop the producer is bound to."""
+        return self._fate.loop
+
+    def done(self) -> bool:
+        """Return whether the record was acknowledged, failed, or its wait was cancelled."""
+        if self._state is _CANCELLED:
+            return True
+        if self._fate.state is _DIVIDED:
+            self._follow()
+        return self._fate.state is not _PENDING
+
+    def cancelled(self) -> bool:
+        """Return whether the wait was cancelled."""
+        return self._state is _CANCELLED
+
+    def cancel(self, msg: object = None) -> bool:
+        """Withdraw a record that still waits, else abandon the wait only.
+
+        Returns ``True`` unless the Delivery is done.
+        """
+        if self.done():
+            return False
+        fate = self._fate
+        self._state = _CANCELLED
+        self._outcome = cast("str | None", msg)
+        if fate.withdraw is not None:
+            fate.withdraw()
+        self._fire()
+        return True
+
+    def result(self) -> RecordMetadata:
+        """Return the record's metadata.
+
+        Raises the record's :exc:`ProducerError`, :exc:`asyncio.CancelledError` if the wait was
+        cancelled, or :exc:`asyncio.InvalidStateError` while the outcome is open.
+        """
+        outcome = self._settled_outcome()
+        if isinstance(outcome, ProducerError):
+            raise outcome
+        return outcome
+
+    def exception(self) -> ProducerError | None:
+        """Return the record's error, or ``None`` if it was acknowledged; raises as ``result``."""
+        outcome = self._settled_outcome()
+        return outcome if isinstance(outcome, ProducerError) else None
+
+    def add_done_callback(
+        self, fn: _Callback, /, *, context: contextvars.Context | None = None
+    ) -> None:
+        """Have the loop call ``fn(delivery)`` soon after the outcome is known."""
+        if context is None:
+            context = contextvars.copy_context()
+        if self.done():
+            self._fate.loop.call_soon(fn, self, context=context)
+        elif self._callbacks is None:
+            self._callbacks = [(fn, context)]
+            self._fate.add_waiter(self)
+        else:
+            self._callbacks.append((fn, context))
+
+    def remove_done_callback(self, fn: _Callback, /) -> int:
+        """Remove every registration of ``fn`` and return how many there were."""
+        if not self._callbacks:
+            return 0
+        kept = [pair for pair in self._callbacks if pair[0] != fn]
+        removed = len(self._callbacks) - len(kept)
+        # The list stays, also when empty: this Delivery is among its fate's waiters already.
+        self._callbacks[:] = kept
+        return removed
+
+    def __await__(self) -> Generator[Any, None, RecordMetadata]:
+        if not self.done():
+            self._asyncio_future_blocking = True
+            yield self
+        if not self.done():
+            raise RuntimeError("await wasn't used with future")
+        return self.result()
+
+    __iter__ = __await__
+
+    def __repr__(self) -> str:
+        where = self.topic if self.partition is None else f"{self.topic}-{self.partition}"
+        if self._state is _CANCELLED:
+            state = "cancelled"
+        elif not self.done():
+            state = "pending"
+        elif self._fate.state is _FAILED:
+            state = f"failed: {self._fate.error!r}"
+        else:
+            state = f"offset {self._offset()}"
+        return f"<Delivery {where} {state}>"
+
+    # Below: for this package alone.
+
+    def _attach(self, fate: Fate, index: int) -> None:
+        """Move to ``fate``: the record left the waiting room, or fails apart from its batch."""
+        self._fate = fate
+        self._index = index
+        if self._callbacks is not None and self._state is not _CANCELLED:
+            if fate.state is _PENDING:
+                fate.add_waiter(self)
+            else:
+                self._fire()
+
+    def _detach(self) -> bool:
+        """Leave batch or waiting room for a fate of one's own; return whether it was withdrawn."""
+        fate = self._fate
+        withdrawn = fate.withdraw is not None
+        if fate.withdraw is not None:
+            fate.withdraw()
+        elif fate.waiters is not None and self in fate.waiters:
+            fate.waiters.remove(self)
+        self._fate = Fate(fate.loop, fate.topic, fate.partition, count=1)
+        self._index = 0
+        return withdrawn
+
+    def _fail_alone(self, error: ProducerError) -> None:
+        """Fail apart from the batch; only after :meth:`_detach`."""
+        if self._callbacks is not None:
+            self._fate.add_waiter(self)
+        self._fate.fail(error)
+
+    def _follow(self) -> None:
+        while self._fate.state is _DIVIDED:
+            self._fate, self._index = self._fate.locate(self._index)
+
+    def _fire(self) -> None:
+        callbacks, self._callbacks = self._callbacks, None
+        if callbacks:
+            call_soon = self._fate.loop.call_soon
+            for fn, context in callbacks:
+                call_soon(fn, self, context=context)
+
+    def _offset(self) -> int:
+        base = self._fate.base_offset
+        return base if base == UNKNOWN_OFFSET else base + self._index
+
+    def _settled_outcome(self) -> RecordMetadata | ProducerError:
+        if self._state is _CANCELLED:
+            message = self._outcome
+            raise asyncio.CancelledError() if message is None else asyncio.CancelledError(message)
+        if not self.done():
+            raise asyncio.InvalidStateError("the record's outcome is not known yet")
+        if self._outcome is None:
+            self._outcome = self._make_outcome()
+            self._state = _RETRIEVED
+        return cast("RecordMetadata | ProducerError", self._outcome)
+
+    def _make_outcome(self) -> RecordMetadata | ProducerError:
+        fate = self._fate
+        if fate.state is _FAILED:
+            assert fate.error is not None
+            fate.retrieved += 1
+            return fate.error.replica()
+        timestamp_ms = fate.log_append_time_ms
+        if timestamp_ms == UNKNOWN_TIMESTAMP:
+            timestamp_ms = self._timestamp_ms
+        assert fate.partition is not None
+        return RecordMetadata(
+            fate.topic,
+            fate.partition,
+            self._offset(),
+            timestamp_ms,
+            self._key_size,
+            self._value_size,
+        )
+
+
+def failed_delivery(
+    loop: asyncio.AbstractEventLoop, topic: str, partition: int | None, error: ProducerError
+) -> Delivery:
+    """Return a Delivery that has failed already, for a record that never reached a batch."""
+    fate = Fate(loop, topic, partition, count=1)
+    fate.fail(error)
+    return Delivery(fate, 0, UNKNOWN_TIMESTAMP, -1, -1)

@@ -1,0 +1,1 @@
+"""What the producer can tell of itself."""

@@ -1,0 +1,466 @@
+"""AsyncProducer: what a service holds."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+import warnings
+from asyncio import get_running_loop
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, Unpack, cast
+
+from aioproducer.checks import (
+    as_buffer,
+    check_headers,
+    check_partition,
+    check_timestamp,
+    check_topic,
+)
+from aioproducer.config import ProducerConfig
+from aioproducer.core.lifecycle import LifeEvent, LifeState, transition
+from aioproducer.core.murmur2 import partition_of_key
+from aioproducer.core.partitioner import Partitioner
+from aioproducer.delivery import Delivery, failed_delivery
+from aioproducer.errors import (
+    DeliveryTimeoutError,
+    FlushTimeoutError,
+    MetadataTimeoutError,
+    NotStartedError,
+    ProducerClosedError,
+    ProducerError,
+    ProducerStateError,
+    SerializationError,
+    WrongLoopError,
+)
+from aioproducer.observe.metrics import MetricsSnapshot, take_snapshot
+from aioproducer.options import ProducerOptions
+from aioproducer.records import (
+    CloseReport,
+    Header,
+    PartitionInfo,
+    Record,
+    RecordMetadata,
+    SendManyResult,
+)
+from aioproducer.resolve import resolve_compressor, resolve_partitioner
+from aioproducer.runtime.deadline import fail_after
+from aioproducer.runtime.engine import Engine
+from aioproducer.serializers import resolve_serializer
+
+logger = logging.getLogger("aioproducer")
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_numbers = itertools.count(1)
+
+
+class AsyncProducer(Generic[K, V]):
+    """Sends records to Kafka; every ``send()`` returns an awaitable of its acknowledgement.
+
+    Use it as ``async with AsyncProducer("host:9092") as producer``. Settings are given by Python
+    name as keywords or by either name in ``config``; times among them are milliseconds, while
+    arguments named ``timeout`` are seconds. Raises :exc:`ConfigurationError`, naming everything
+    that is wrong at once. Without serializers keys and values are bytes.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str | Sequence[str] | None = None,
+        *,
+        config: Mapping[str, object] | None = None,
+        **options: Unpack[ProducerOptions],
+    ) -> None:
+        self.config = ProducerConfig.create(bootstrap_servers, config=config, **options)
+        self.client_id = self.config.client_id or f"producer-{next(_numbers)}"
+        self._serialize_key = resolve_serializer(self.config.key_serializer, "key")
+        self._serialize_value = resolve_serializer(self.config.value_serializer, "value")
+        self._rng = random.Random()
+        self._partitioner: Partitioner | None = resolve_partitioner(self.config, self._rng)
+        self._compressor = resolve_compressor(self.config)
+        self._state = LifeState.NEW
+        # The loop while running, else None: one comparison tells a wrong caller.
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._bound_loop: asyncio.AbstractEventLoop | None = None
+        self._engine: Engine | None = None
+        self._closing: asyncio.Task[CloseReport] | None = None
+        self._known_topics: set[str] = set()
+        self._last_turn = 0.0
+
+    # Life
+
+    async def start(self) -> None:
+        """Bind to the running loop, begin to connect and return.
+
+        A cluster that is not there shows in the deliveries and in one warning. Raises
+        :exc:`ProducerStateError` when called twice or after ``close()``.
+        """
+        self._state = transition(self._state, LifeEvent.START)
+        for notice in self.config.notices:
+            logger.info("[%s] %s", self.client_id, notice)
+        self._bound_loop = get_running_loop()
+        self._engine = Engine(
+            self.config,
+            self.client_id,
+            compressor=self._compressor,
+            partitioner=self._partitioner,
+            rng=self._rng,
+        )
+        self._engine.start()
+        self._loop = self._bound_loop
+
+    async def close(self, timeout: float | None = None) -> CloseReport:
+        """Deliver what is queued within ``timeout`` seconds, fail the rest, end all tasks.
+
+        The default is the delivery timeout plus a second; 0 fails everything at once. What is
+        still open then fails with :exc:`ProducerClosedError` and is counted as abandoned in the
+        report. Calling it again waits for the same end. Cancelling abandons the wait: the
+        producer goes on closing within its timeout.
+        """
+        if self._closing is None:
+            if self._bound_loop is not None and self._bound_loop is not get_running_loop():
+                raise WrongLoopError("close() was called from another event loop than start()")
+            self._state = transition(self._state, LifeEvent.CLOSE)
+            self._loop = None
+            limit = self._default_flush_timeout() if timeout is None else timeout
+            self._closing = asyncio.Task(
+                self._close(limit), loop=get_running_loop(), name=f"{self.client_id}:close"
+            )
+        return await asyncio.shield(self._closing)
+
+    async def _close(self, timeout: float) -> CloseReport:
+        report = CloseReport()
+        try:
+            if self._engine is not None:
+                report = await self._engine.close(timeout)
+        finally:
+            self._state = transition(self._state, LifeEvent.ENDED)
+        if report.abandoned:
+            logger.warning(
+                "[%s] closed with %d records undelivered", self.client_id, report.abandoned
+            )
+        return report
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_state", None) is LifeState.RUNNING:
+            warnings.warn(
+                f"{self!r} was not closed; records may be lost", ResourceWarning, source=self
+            )
+
+    def __repr__(self) -> str:
+        return f"<AsyncProducer {self.client_id} {self._state.value}>"
+
+    # Sending
+
+    def send(
+        self,
+        topic: str,
+        value: V | None = None,
+        *,
+        key: K | None = None,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        headers: Sequence[Header] = (),
+        timeout: float | None = None,
+    ) -> Delivery:
+        """Queue one record and return its Delivery; never blocks.
+
+        ``partition=None`` lets the partitioner choose, ``timestamp_ms=None`` means now. With
+        ``timeout`` seconds the Delivery fails after that time: the record is withdrawn if it still
+        waits, else its error says ``persisted="maybe"``.
+
+        Raises at once for misuse: :exc:`TypeError`, :exc:`ValueError`,
+        :exc:`ProducerStateError`. Whatever concerns the value (serializer, partitioner, size, room)
+        or the cluster arrives in the Delivery as a :exc:`ProducerError`. No room or no metadata
+        yet: the record waits its turn for up to ``max.block.ms``.
+
+        Follows KafkaProducer.send, but never blocks the caller.
+        """
+        delivery = self._send(topic, value, key, partition, timestamp_ms, headers, False, True)
+        if timeout is not None:
+            fail_after(delivery, timeout)
+        return delivery
+
+    def try_send(
+        self,
+        topic: str,
+        value: V | None = None,
+        *,
+        key: K | None = None,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        headers: Sequence[Header] = (),
+    ) -> Delivery:
+        """Queue one record as ``send()`` does, or refuse at once instead of letting it wait.
+
+        Raises :exc:`BufferExhaustedError` without room, :exc:`MetadataNotReadyError` while the
+        topic or partition is unknown (``warm_up()`` sees to that), and for misuse as ``send()``.
+        """
+        return self._send(topic, value, key, partition, timestamp_ms, headers, False, False)
+
+    async def send_and_wait(
+        self,
+        topic: str,
+        value: V | None = None,
+        *,
+        key: K | None = None,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        headers: Sequence[Header] = (),
+        timeout: float | None = None,
+    ) -> RecordMetadata:
+        """Send one record without lingering and return its metadata.
+
+        Takes one round trip: its batch is ready at the end of the loop's turn. Arguments and
+        errors are those of ``send()``; the record's :exc:`ProducerError` is raised. Cancelling
+        withdraws the record while it waits for room, else abandons the wait only.
+        """
+        delivery = self._send(topic, value, key, partition, timestamp_ms, headers, True, True)
+        if timeout is not None:
+            fail_after(delivery, timeout)
+        return await delivery
+
+    def _send(
+        self,
+        topic: str,
+        value: Any,
+        key: Any,
+        partition: int | None,
+        timestamp_ms: int | None,
+        headers: Sequence[Header],
+        expedite: bool,
+        may_wait: bool,
+    ) -> Delivery:
+        engine = self._engine
+        if engine is None or self._loop is None or get_running_loop() is not self._loop:
+            self._refuse()
+            raise AssertionError("refuse() always raises")
+        if engine.crash is not None:
+            raise ProducerStateError("a background task of this producer died") from engine.crash
+        if topic not in self._known_topics:
+            self._known_topics.add(check_topic(topic))
+        if partition is not None:
+            check_partition(partition)
+        if timestamp_ms is not None:
+            check_timestamp(timestamp_ms)
+        if headers:
+            headers = check_headers(headers)
+        key_bytes, value_bytes = key, value
+        try:
+            if self._serialize_key is not None:
+                key_bytes = self._serialize_key(key, topic, headers)
+            if self._serialize_value is not None:
+                value_bytes = self._serialize_value(value, topic, headers)
+        except SerializationError as error:
+            engine.ledger.failed_alone(topic)
+            return failed_delivery(self._loop, topic, partition, error)
+        if key_bytes is not None and type(key_bytes) is not bytes:
+            key_bytes = bytes(as_buffer(key_bytes, "key"))
+        if value_bytes is not None and type(value_bytes) is not bytes:
+            value_bytes = as_buffer(value_bytes, "value")
+        return engine.intake.accept(
+            topic, key_bytes, value_bytes, partition, timestamp_ms, headers,
+            user_key=key, user_value=value, expedite=expedite, may_wait=may_wait,
+        )  # fmt: skip
+
+    async def send_many(
+        self,
+        records: Iterable[Record[K, V]] | AsyncIterable[Record[K, V]],
+        *,
+        timeout: float | None = None,
+    ) -> SendManyResult:
+        """Send records as fast as there is room for them and return every one's outcome.
+
+        ``records`` is read lazily, with back-pressure. A record that fails, or cannot even be
+        queued, fails alone: its error stands in the result at its place. After ``timeout``
+        seconds what is still open counts as failed with ``persisted="maybe"``, and the rest of
+        ``records`` is not read.
+
+        Cancelling withdraws the records that still wait for room; the others are delivered.
+        """
+        deliveries: list[Delivery | ProducerError] = []
+        try:
+            async with asyncio.timeout(timeout):
+                if isinstance(records, AsyncIterable):
+                    async for record in records:
+                        deliveries.append(self._send_record(record))
+                        await self.drain()
+                else:
+                    for record in records:
+                        deliveries.append(self._send_record(record))
+                        await self.drain()
+                self._require_engine().intake.expedite_everything()
+                for delivery in deliveries:
+                    if isinstance(delivery, Delivery) and not delivery.done():
+                        await asyncio.wait([cast("asyncio.Future[object]", delivery)])
+        except TimeoutError:
+            pass
+        except asyncio.CancelledError:
+            for delivery in deliveries:
+                if isinstance(delivery, Delivery):
+                    delivery.cancel()
+            raise
+        return SendManyResult([_outcome(delivery, timeout) for delivery in deliveries])
+
+    def _send_record(self, record: Record[K, V]) -> Delivery | ProducerError:
+        try:
+            return self.send(
+                record.topic,
+                record.value,
+                key=record.key,
+                partition=record.partition,
+                timestamp_ms=record.timestamp_ms,
+                headers=record.headers,
+            )
+        except (TypeError, ValueError, AttributeError) as error:
+            failure = SerializationError(f"the record cannot be sent: {error}")
+            failure.__cause__ = error
+            return failure
+
+    # Waiting
+
+    async def drain(self, timeout: float | None = None) -> None:
+        """Let the producer catch up; call it in a loop around ``send()``.
+
+        Returns at once while there is room, but gives the loop a turn after each ``batch.size``
+        bytes or millisecond, so that a synchronous source cannot starve the sockets. Raises
+        :exc:`TimeoutError` if records still wait after ``timeout`` seconds (default:
+        ``max.block.ms``). Cancelling abandons the wait only.
+        """
+        engine = self._require_engine()
+        intake = engine.intake
+        if not intake.needs_drain(self._last_turn):
+            return
+        await asyncio.sleep(0)
+        if len(intake.room):
+            limit = self.config.max_block_ms / 1000 if timeout is None else timeout
+            async with asyncio.timeout(limit):
+                await intake.room_empty()
+        intake.turn_given()
+        self._last_turn = get_running_loop().time()
+
+    async def flush(self, timeout: float | None = None) -> None:
+        """Send everything queued so far without lingering, and wait until all of it is settled.
+
+        Never raises a record's failure; that stands in its Delivery. Raises
+        :exc:`FlushTimeoutError` after ``timeout`` seconds (default: the delivery timeout plus a
+        second). Cancelling abandons the wait only. Records sent meanwhile are not waited for.
+        """
+        engine = self._require_engine()
+        limit = self._default_flush_timeout() if timeout is None else timeout
+        still_open = await engine.flush(limit)
+        if still_open:
+            raise FlushTimeoutError(f"{still_open} batches were still open after {limit:g} s")
+
+    # The cluster
+
+    async def partitions_for(
+        self, topic: str, *, timeout: float | None = None
+    ) -> tuple[PartitionInfo, ...]:
+        """Return the topic's partitions, waiting for its metadata for up to ``timeout`` seconds.
+
+        The default is ``max.block.ms``. A topic that is not there is created by the brokers if
+        they and ``allow_auto_create_topics`` allow it. Raises :exc:`MetadataTimeoutError`, or the
+        cluster's own error for a topic that may not be used. Cancelling abandons the wait only.
+        """
+        engine = self._require_engine()
+        check_topic(topic)
+        limit = self.config.max_block_ms / 1000 if timeout is None else timeout
+        try:
+            async with asyncio.timeout(limit):
+                view = await engine.topics.known(topic)
+        except TimeoutError as error:
+            cause = engine.cluster.trouble() or error
+            raise MetadataTimeoutError(
+                f"topic {topic} not present in metadata after {limit:g} s", topic=topic
+            ) from cause
+        return tuple(
+            PartitionInfo(
+                topic, p.index, p.leader if p.leader >= 0 else None,
+                p.replicas, p.in_sync_replicas, p.offline_replicas,
+            )
+            for p in view.partitions
+        )  # fmt: skip
+
+    async def warm_up(self, topics: Iterable[str], *, timeout: float | None = None) -> None:
+        """Fetch the metadata of ``topics`` and connect to their leaders.
+
+        So that the first record of each does not pay for it, and ``try_send()`` takes it. Raises
+        and is cancelled as ``partitions_for()``.
+        """
+        names = list(topics)
+        engine = self._require_engine()
+        limit = self.config.max_block_ms / 1000 if timeout is None else timeout
+        found = await asyncio.gather(*(self.partitions_for(n, timeout=limit) for n in names))
+        leaders = {info.leader for infos in found for info in infos if info.leader is not None}
+        async with asyncio.timeout(limit):
+            await engine.cluster.connect(leaders)
+
+    def partition_for(self, topic: str, key: K) -> int:
+        """Return the partition that a record with ``key`` goes to, as the Java client's would.
+
+        Raises :exc:`MetadataNotReadyError` while the topic is unknown.
+        """
+        engine = self._require_engine()
+        count = engine.topics.count(topic)
+        serialize = self._serialize_key
+        key_bytes = serialize(key, topic, ()) if serialize is not None else as_buffer(key, "key")
+        if key_bytes is None:
+            raise ValueError("a null key has no partition of its own")
+        if self._partitioner is not None:
+            return engine.intake.ask_partitioner(topic, bytes(key_bytes), key)
+        return partition_of_key(bytes(key_bytes), count)
+
+    def metrics(self) -> MetricsSnapshot:
+        """Return what was counted so far."""
+        return take_snapshot(self._engine)
+
+    # Helpers
+
+    def _default_flush_timeout(self) -> float:
+        return self.config.delivery_timeout_ms / 1000 + 1
+
+    def _require_engine(self) -> Engine:
+        if self._engine is None or self._loop is None or get_running_loop() is not self._loop:
+            self._refuse()
+        assert self._engine is not None
+        return self._engine
+
+    def _refuse(self) -> None:
+        """Say what is wrong with the producer's state or the caller's loop."""
+        if self._state is LifeState.NEW:
+            raise NotStartedError("start the producer first: await start(), or async with")
+        if self._state is not LifeState.RUNNING:
+            raise ProducerClosedError(f"the producer is {self._state.value}")
+        raise WrongLoopError("the producer was started in another event loop")
+
+
+def _outcome(
+    delivery: Delivery | ProducerError, timeout: float | None
+) -> RecordMetadata | ProducerError:
+    if isinstance(delivery, ProducerError):
+        return delivery
+    if not delivery.done():
+        delivery.cancel()
+        return DeliveryTimeoutError(
+            f"not acknowledged within {timeout:g} s",
+            persisted="maybe",
+            topic=delivery.topic,
+            partition=delivery.partition,
+        )
+    return delivery.exception() or delivery.result()

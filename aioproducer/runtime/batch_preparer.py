@@ -1,0 +1,72 @@
+"""Turns a closed batch's body into what goes on the wire: compressed here or on a thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from aioproducer.core.batch import Batch
+from aioproducer.core.partition_queue import PartitionQueue
+from aioproducer.errors import ProducerError, SerializationError
+from aioproducer.wire.compression import Compressor
+
+Prepared = Callable[[PartitionQueue, Batch, ProducerError | None], None]
+
+THREAD_PAYS_FROM_NS = 100_000
+"""Above this a codec would hold the loop for longer than a hop to a worker thread costs."""
+
+
+class BatchPreparer:
+    """Compresses small batches at once, large ones on a thread: codecs release the GIL."""
+
+    def __init__(self, compressor: Compressor | None, client_id: str) -> None:
+        self._compressor = compressor
+        self._client_id = client_id
+        self._loop = asyncio.get_running_loop()
+        self._executor: ThreadPoolExecutor | None = None
+
+    def prepare(self, queue: PartitionQueue, batch: Batch, done: Prepared) -> bool:
+        """Return ``True`` if ``batch`` has its payload now, else ``done`` is called when it has."""
+        compressor = self._compressor
+        if compressor is None:
+            batch.payload = batch.body
+            return True
+        if batch.preparing:
+            return False
+        if len(batch.body) * compressor.cost_ns_per_byte < THREAD_PAYS_FROM_NS:
+            self._adopt(queue, batch, compressor.compress(batch.body))
+            return True
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(2, f"{self._client_id}:compress")
+        batch.preparing = True
+        work = self._loop.run_in_executor(self._executor, compressor.compress, batch.body)
+        work.add_done_callback(lambda future: self._finished(future, queue, batch, done))
+        return False
+
+    def _finished(
+        self, future: asyncio.Future[bytes], queue: PartitionQueue, batch: Batch, done: Prepared
+    ) -> None:
+        batch.preparing = False
+        if future.cancelled():
+            return
+        error = future.exception()
+        if error is None:
+            self._adopt(queue, batch, future.result())
+            done(queue, batch, None)
+            return
+        failure = SerializationError(f"the batch could not be compressed: {error}")
+        failure.__cause__ = error
+        done(queue, batch, failure)
+
+    def _adopt(self, queue: PartitionQueue, batch: Batch, payload: bytes) -> None:
+        assert self._compressor is not None
+        batch.payload = payload
+        batch.codec_id = self._compressor.codec_id
+        if batch.body:
+            queue.topic.ratio.observe(len(payload) / len(batch.body))
+
+    def close(self) -> None:
+        """End the worker threads."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)

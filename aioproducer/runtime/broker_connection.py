@@ -1,0 +1,190 @@
+"""A socket to one broker: bytes between a transport and a BrokerProtocol."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any, cast
+
+from aioproducer.core.broker_protocol import BrokerProtocol, Buffer
+from aioproducer.errors import ClusterConnectionError, ProducerError
+
+Answered = Callable[[Any], None]
+Lost = Callable[[ProducerError], None]
+
+
+class BrokerConnection(asyncio.Protocol):
+    """One TCP connection. Each request gets exactly one call: its answer, or why there is none."""
+
+    def __init__(
+        self,
+        address: str,
+        client_id: str,
+        *,
+        request_timeout: float,
+        max_in_flight: int,
+        on_room: Callable[[], None],
+    ) -> None:
+        self.address = address
+        self.protocol = BrokerProtocol(client_id)
+        self._loop = asyncio.get_running_loop()
+        self._request_timeout = request_timeout
+        self._max_in_flight = max_in_flight
+        self._on_room = on_room
+        self._writable = True
+        self._timer: asyncio.TimerHandle | None = None
+        self._cause: ProducerError | None = None
+        self._transport: asyncio.Transport | None = None
+        self.throttled_until = 0.0
+        self.last_used = self._loop.time()
+        self.closed: asyncio.Future[ProducerError] = self._loop.create_future()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests may be written."""
+        return self._transport is not None and self._cause is None
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests await their answer."""
+        return len(self.protocol.in_flight)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more produce request may go out now."""
+        return (
+            self._writable
+            and self._cause is None
+            and self._transport is not None
+            and len(self.protocol.in_flight) < self._max_in_flight
+        )
+
+    def send(
+        self,
+        request: Any,
+        version: int,
+        answered: Answered,
+        lost: Lost,
+        *,
+        expect_answer: bool = True,
+    ) -> list[Buffer]:
+        """Register ``request`` and return its bytes, which the caller hands to :meth:`write`.
+
+        Of ``answered`` and ``lost`` exactly one is called, once. Without an expected answer
+        (acks=0) neither is.
+        """
+        now = self._loop.time()
+        self.last_used = now
+        buffers = self.protocol.send(
+            request, version, now, (answered, lost), expect_answer=expect_answer
+        )
+        if expect_answer and self._timer is None:
+            self._timer = self._loop.call_at(now + self._request_timeout, self._on_timer)
+        return buffers
+
+    def ask(self, request: Any, version: int) -> asyncio.Future[Any]:
+        """Write ``request`` now and return the future of its answer.
+
+        Cancelling the future abandons the wait; the answer is read and dropped.
+        """
+        answer: asyncio.Future[Any] = self._loop.create_future()
+
+        def answered(response: Any) -> None:
+            if not answer.done():
+                answer.set_result(response)
+
+        def lost(error: ProducerError) -> None:
+            if not answer.done():
+                answer.set_exception(error.replica())
+
+        self.write(self.send(request, version, answered, lost))
+        return answer
+
+    def write(self, buffers: list[Buffer]) -> None:
+        """Write ``buffers`` as they are."""
+        assert self._transport is not None
+        self._transport.writelines(buffers)
+
+    def throttle(self, milliseconds: int) -> None:
+        """Send nothing more for that long, as the broker asked (KIP-219)."""
+        self.throttled_until = max(self.throttled_until, self._loop.time() + milliseconds / 1000)
+
+    def abort(self, cause: ProducerError) -> None:
+        """Close at once; every open request is lost with ``cause``."""
+        if self._cause is not None:
+            return
+        self._cause = cause
+        if self._transport is not None:
+            self._transport.abort()
+        self._finish()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        raw = transport.get_extra_info("socket")
+        if raw is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if self._cause is not None:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._cause is not None:
+            return
+        try:
+            for pending, answer in self.protocol.receive(data):
+                answered, _ = cast("tuple[Answered, Lost]", pending.tag)
+                answered(answer)
+        except ProducerError as error:
+            self.abort(error)
+            return
+        self._on_room()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def pause_writing(self) -> None:
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        self._on_room()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._cause is None:
+            reason = f"{exc}" if exc is not None else "the broker closed the connection"
+            self._cause = ClusterConnectionError(
+                f"connection to {self.address} lost: {reason}", addresses=(self.address,)
+            )
+            self._cause.__cause__ = exc
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        assert self._cause is not None
+        while self.protocol.in_flight:
+            pending = self.protocol.in_flight.popleft()
+            _, lost = cast("tuple[Answered, Lost]", pending.tag)
+            lost(self._cause)
+        if not self.closed.done():
+            self.closed.set_result(self._cause)
+
+    def _on_timer(self) -> None:
+        # Armed for whichever request is oldest when it fires; answered ones are gone by then.
+        self._timer = None
+        if not self.protocol.in_flight:
+            return
+        deadline = self.protocol.in_flight[0].sent_at + self._request_timeout
+        if self._loop.time() < deadline:
+            self._timer = self._loop.call_at(deadline, self._on_timer)
+            return
+        # Answers come in order, so all behind this one are late too: Java closes as well.
+        self.abort(
+            ClusterConnectionError(
+                f"{self.address} did not answer within {self._request_timeout:g} s",
+                addresses=(self.address,),
+            )
+        )

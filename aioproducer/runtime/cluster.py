@@ -1,0 +1,326 @@
+"""The cluster as this producer knows it: metadata refresh, one ConnectionManager per broker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from aioproducer.config import ProducerConfig
+from aioproducer.core.backoff import backoff_ms
+from aioproducer.core.cluster_view import ClusterView
+from aioproducer.errors import BrokerError, ClusterConnectionError, ProducerError
+from aioproducer.runtime.bootstrap import split_address
+from aioproducer.runtime.connection_manager import ConnectionManager, WorkSource
+from aioproducer.runtime.supervisor import Supervisor
+from aioproducer.wire.error_codes import ErrorCode
+from aioproducer.wire.messages.api_versions import ApiVersionsResponse
+from aioproducer.wire.messages.metadata import Broker, MetadataRequest, MetadataResponse
+
+logger = logging.getLogger("aioproducer")
+
+
+class Cluster:
+    """Keeps the view fresh and the brokers' tasks alive; ``run`` is the metadata task."""
+
+    def __init__(
+        self,
+        config: ProducerConfig,
+        client_id: str,
+        supervisor: Supervisor,
+        rng: random.Random,
+        *,
+        on_view: Callable[[ClusterView, Iterable[str]], None],
+        on_trouble: Callable[[ProducerError], None],
+    ) -> None:
+        self.view = ClusterView()
+        self.last_error: ProducerError | None = None
+        self.features: dict[str, int] = {}
+        self._features_epoch = -1
+        self._config = config
+        self._client_id = client_id
+        self._supervisor = supervisor
+        self._rng = rng
+        self._on_view = on_view
+        self._on_trouble = on_trouble
+        self._source: WorkSource | None = None
+        self._loop = asyncio.get_running_loop()
+        self._managers: dict[int, ConnectionManager] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._topics: dict[str, float] = {}
+        self._fresh: set[str] = set()
+        self._update_wanted = asyncio.Event()
+        self._refreshed_at: float | None = None
+        self._trying_since: float | None = None
+        self._attempt = 0
+        self._warned = False
+        self._next_bootstrap_id = -1
+
+    def attach(self, source: WorkSource) -> None:
+        """Tell where managers get produce requests; before :meth:`run`."""
+        self._source = source
+
+    # What others ask for
+
+    def track(self, topic: str, now: float) -> None:
+        """Keep ``topic`` in the metadata; a new one is asked for at once (KIP-526)."""
+        if topic not in self._topics:
+            self._fresh.add(topic)
+            self._update_wanted.set()
+        self._topics[topic] = now
+
+    def request_update(self, topic: str | None = None) -> None:
+        """Have the metadata refreshed soon, backing off if that was just done."""
+        if topic is not None:
+            self._fresh.add(topic)
+        self._update_wanted.set()
+
+    def apply_hint(self, topic: str, index: int, leader: int, epoch: int, nodes: Any) -> bool:
+        """Move a partition to the leader that a produce answer named (KIP-951)."""
+        view = self.view.with_leader(topic, index, leader, epoch, nodes)
+        if view is None:
+            return False
+        self._adopt(view, (topic,))
+        return True
+
+    def manager(self, node_id: int) -> ConnectionManager | None:
+        """Return the manager of a known broker."""
+        return self._managers.get(node_id)
+
+    def unreachable_nodes(self) -> frozenset[int]:
+        """Return the brokers whose last connection attempt failed."""
+        return frozenset(n for n, m in self._managers.items() if m.failures and n >= 0)
+
+    def trouble(self) -> ProducerError | None:
+        """Return why no broker can be reached, ``None`` if one is or may yet be."""
+        return self.last_error
+
+    def requests_in_flight(self) -> int:
+        """Return how many requests await their answer."""
+        return sum(manager.in_flight for manager in self._managers.values())
+
+    async def connect(self, node_ids: Iterable[int]) -> None:
+        """Connect to these brokers; raises if one cannot be reached. The caller bounds the wait."""
+        managers = [m for n in node_ids if (m := self._managers.get(n)) is not None]
+        await asyncio.gather(*(manager.ready() for manager in managers))
+
+    async def request_any(self, request: Any) -> Any:
+        """Send ``request`` to the least loaded broker that can be reached and return its answer.
+
+        Raises :exc:`ClusterConnectionError` naming every address tried. Cancelling abandons the
+        wait only.
+        """
+        manager = await self._any_ready()
+        return await manager.request(request)
+
+    # The metadata task
+
+    async def run(self) -> None:
+        """Refresh the metadata when asked, when it is old, and until the cluster answers."""
+        while True:
+            await self._wait_until_due()
+            self._update_wanted.clear()
+            if self._trying_since is None:
+                self._trying_since = self._loop.time()
+            try:
+                await self._refresh()
+            except (ProducerError, TimeoutError) as error:
+                self._note_failure(error)
+                await self._pause()
+                self._update_wanted.set()
+
+    async def _wait_until_due(self) -> None:
+        age = self._config.metadata_max_age_ms / 1000
+        if self._refreshed_at is not None:
+            left = self._refreshed_at + age - self._loop.time()
+            try:
+                async with asyncio.timeout(max(left, 0)):
+                    await self._update_wanted.wait()
+            except TimeoutError:
+                return
+            if not self._fresh - set(self.view.topics):
+                # Only a topic never asked for skips the backoff between refreshes.
+                await self._pause()
+
+    async def _pause(self) -> None:
+        config = self._config
+        delay = backoff_ms(
+            config.retry_backoff_ms, config.retry_backoff_max_ms, self._attempt, self._rng
+        )
+        self._attempt += 1
+        await asyncio.sleep(delay / 1000)
+
+    async def _refresh(self) -> None:
+        now = self._loop.time()
+        age = self._config.metadata_max_age_ms / 1000
+        whole = self._refreshed_at is None or now - self._refreshed_at >= age
+        self._forget_idle(now)
+        unknown = self._fresh - set(self.view.topics)
+        asked = tuple(sorted(unknown if unknown and not whole else set(self._topics)))
+        request = MetadataRequest(
+            topics=asked, allow_auto_topic_creation=self._config.allow_auto_create_topics
+        )
+        response = await self.request_any(request)
+        assert isinstance(response, MetadataResponse)
+        if response.error_code == ErrorCode.REBOOTSTRAP_REQUIRED:
+            self._rebootstrap()
+            raise ClusterConnectionError("the cluster asked for a new bootstrap")
+        if not response.brokers:
+            raise ClusterConnectionError("the metadata answer names no broker")
+        before = self.view
+        self._fresh -= set(asked)
+        if whole or not unknown:
+            self._refreshed_at = now
+        self._trying_since = None
+        self.last_error = None
+        self._warned = False
+        view = before.updated_by(response)
+        if view != before:
+            # Equivalent answers back off further and further (KIP-580).
+            self._attempt = 0
+        self._adopt(view, asked)
+        self._chase_incomplete(view, asked)
+
+    def _chase_incomplete(self, view: ClusterView, asked: Iterable[str]) -> None:
+        """Ask again for topics that are still being created or elected."""
+        for name in asked:
+            topic = view.topics.get(name)
+            if name in self._topics and (topic is None or not topic.is_known or topic.error_code):
+                self._update_wanted.set()
+
+    def _forget_idle(self, now: float) -> None:
+        idle = self._config.metadata_max_idle_ms / 1000
+        gone = [name for name, used in self._topics.items() if now - used > idle]
+        for name in gone:
+            del self._topics[name]
+        if gone:
+            self.view = self.view.without_topics(gone)
+
+    def _adopt(self, view: ClusterView, topics: Iterable[str]) -> None:
+        self.view = view
+        for broker in view.brokers.values():
+            self._keep_manager(broker)
+        for node_id in [n for n in self._managers if n >= 0 and n not in view.brokers]:
+            self._drop_manager(node_id)
+        if any(m.is_connected for n, m in self._managers.items() if n >= 0):
+            for node_id in [n for n in self._managers if n < 0]:
+                self._drop_manager(node_id)
+        self._on_view(view, topics)
+
+    # Managers
+
+    def _keep_manager(self, broker: Broker) -> None:
+        known = self._managers.get(broker.node_id)
+        if known is not None and (known.host, known.port) != (broker.host, broker.port):
+            self._drop_manager(broker.node_id)
+            known = None
+        if known is None:
+            self._add_manager(broker.node_id, broker.host, broker.port)
+
+    def _add_manager(self, node_id: int, host: str, port: int) -> ConnectionManager:
+        manager = ConnectionManager(
+            node_id,
+            host,
+            port,
+            config=self._config,
+            client_id=self._client_id,
+            rng=self._rng,
+            source=self._source if node_id >= 0 else None,
+            on_connected=self._learn_features,
+            on_lost=self._manager_lost,
+        )
+        self._managers[node_id] = manager
+        self._tasks[node_id] = self._supervisor.start(
+            manager.run(), name=f"{self._client_id}:broker-{node_id}"
+        )
+        return manager
+
+    def _drop_manager(self, node_id: int) -> None:
+        del self._managers[node_id]
+        self._tasks.pop(node_id).cancel()
+
+    def _learn_features(self, answer: ApiVersionsResponse) -> None:
+        if answer.finalized_features_epoch >= self._features_epoch:
+            self._features_epoch = answer.finalized_features_epoch
+            self.features = dict(answer.finalized_features)
+
+    def _manager_lost(self, manager: ConnectionManager, error: ProducerError) -> None:
+        if manager.node_id >= 0:
+            self.request_update()
+
+    async def _any_ready(self) -> ConnectionManager:
+        """Return the least loaded connected manager, or the first that connects."""
+        connected = [m for m in self._managers.values() if m.is_connected]
+        if connected:
+            self._rng.shuffle(connected)
+            return min(connected, key=lambda manager: manager.in_flight)
+        self._maybe_rebootstrap()
+        candidates = list(self._managers.values()) or self._add_bootstrap()
+        if all(m.failures for m in candidates) and not any(n < 0 for n in self._managers):
+            candidates += self._add_bootstrap()
+        return await self._first_ready(candidates)
+
+    async def _first_ready(self, candidates: list[ConnectionManager]) -> ConnectionManager:
+        attempts = {asyncio.ensure_future(m.ready()): m for m in candidates}
+        pending = set(attempts)
+        reasons: list[ProducerError] = []
+        try:
+            while pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for attempt in done:
+                    error = attempt.exception()
+                    if error is None:
+                        return attempts[attempt]
+                    assert isinstance(error, ProducerError)
+                    reasons.append(error)
+        finally:
+            for attempt in pending:
+                attempt.cancel()
+        raise ClusterConnectionError(
+            "no broker can be reached: " + "; ".join(str(reason) for reason in reasons),
+            addresses=tuple(m.address for m in candidates),
+        ) from reasons[0]
+
+    def _add_bootstrap(self) -> list[ConnectionManager]:
+        added = []
+        for server in self._config.bootstrap_servers:
+            host, port = split_address(server)
+            added.append(self._add_manager(self._next_bootstrap_id, host, port))
+            self._next_bootstrap_id -= 1
+        return added
+
+    def _maybe_rebootstrap(self) -> None:
+        """Start over from the bootstrap list when no answer came for too long (KIP-1102)."""
+        config = self._config
+        if config.metadata_recovery_strategy != "rebootstrap" or self._trying_since is None:
+            return
+        waited_ms = (self._loop.time() - self._trying_since) * 1000
+        if waited_ms >= config.metadata_recovery_rebootstrap_trigger_ms:
+            self._rebootstrap()
+
+    def _rebootstrap(self) -> None:
+        for node_id in list(self._managers):
+            self._drop_manager(node_id)
+        self._trying_since = None
+
+    def _note_failure(self, error: BaseException) -> None:
+        if isinstance(error, ProducerError):
+            self.last_error = error
+        else:
+            self.last_error = ClusterConnectionError("the metadata request timed out")
+        if isinstance(error, BrokerError) or self._warned:
+            logger.debug("[%s] metadata refresh failed: %s", self._client_id, error)
+        else:
+            self._warned = True
+            logger.warning("[%s] %s; still trying", self._client_id, self.last_error)
+        self._on_trouble(self.last_error)
+
+    async def close(self) -> None:
+        """End every broker's task and wait for it."""
+        tasks = list(self._tasks.values())
+        for node_id in list(self._managers):
+            self._drop_manager(node_id)
+        if tasks:
+            await asyncio.wait(tasks)

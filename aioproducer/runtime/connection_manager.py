@@ -1,0 +1,349 @@
+"""One task per broker: connects, backs off, keeps up to five requests in flight."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import socket
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from aioproducer.config import ProducerConfig
+from aioproducer.core.backoff import backoff_ms
+from aioproducer.errors import ClusterConnectionError, MalformedResponseError, ProducerError
+from aioproducer.runtime.broker_connection import BrokerConnection
+from aioproducer.runtime.handshake import negotiate_versions
+from aioproducer.wire.messages.api_versions import ApiVersionsResponse
+from aioproducer.wire.versions import ApiKey, negotiate
+
+logger = logging.getLogger("aioproducer")
+
+
+class ProduceWork(NamedTuple):
+    """A produce request with what to call when it is answered or lost."""
+
+    request: Any
+    at_most: int | None
+    expect_answer: bool
+    answered: Callable[[Any], None]
+    lost: Callable[[ProducerError], None]
+    written: Callable[[], None]
+
+
+class WorkSource(Protocol):
+    """Where a manager gets produce requests from: the Sender."""
+
+    def next_work(self, node_id: int) -> ProduceWork | None:
+        """Return the next request for this broker, ``None`` if nothing is ready for it."""
+
+
+class ConnectionManager:
+    """Everything about one broker's connection; ``run`` is its one task."""
+
+    def __init__(
+        self,
+        node_id: int,
+        host: str,
+        port: int,
+        *,
+        config: ProducerConfig,
+        client_id: str,
+        rng: random.Random,
+        source: WorkSource | None,
+        on_connected: Callable[[ApiVersionsResponse], None],
+        on_lost: Callable[[ConnectionManager, ProducerError], None],
+    ) -> None:
+        self.node_id = node_id
+        self.host = host
+        self.port = port
+        self.last_error: ProducerError | None = None
+        self.failures = 0
+        self._config = config
+        self._client_id = client_id
+        self._rng = rng
+        self._source = source
+        self._on_connected = on_connected
+        self._on_lost = on_lost
+        self._loop = asyncio.get_running_loop()
+        self._connection: BrokerConnection | None = None
+        self._wanted = asyncio.Event()
+        self._ready_waiters: list[asyncio.Future[None]] = []
+        self._drain_scheduled = False
+        self._throttle_timer: asyncio.TimerHandle | None = None
+        self._address_turn = 0
+
+    @property
+    def address(self) -> str:
+        """The broker's advertised or given address."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether requests can go out now."""
+        return self._connection is not None and self._connection.is_open
+
+    @property
+    def in_flight(self) -> int:
+        """Requests on the wire; decides which broker is least loaded."""
+        return self._connection.in_flight if self._connection is not None else 0
+
+    # Called by the Sender: data moves by plain calls
+
+    def schedule_drain(self) -> None:
+        """Have what is ready for this broker written, once, later in this turn of the loop."""
+        if not self._drain_scheduled:
+            self._drain_scheduled = True
+            self._loop.call_soon(self._drain)
+
+    def _drain(self) -> None:
+        self._drain_scheduled = False
+        connection, source = self._connection, self._source
+        if source is None:
+            return
+        if connection is None or not connection.is_open:
+            self._wanted.set()
+            return
+        wait = connection.throttled_until - self._loop.time()
+        if wait > 0:
+            if self._throttle_timer is None:
+                self._throttle_timer = self._loop.call_later(wait, self._after_throttle)
+            return
+        buffers: list[bytes | bytearray | memoryview] = []
+        written: list[Callable[[], None]] = []
+        while connection.has_room and len(written) < _REQUESTS_PER_WRITE:
+            work = source.next_work(self.node_id)
+            if work is None:
+                break
+            buffers += self._register(connection, work)
+            written.append(work.written)
+        if buffers and connection.is_open:
+            connection.write(buffers)
+            for call in written:
+                call()
+            if len(written) == _REQUESTS_PER_WRITE:
+                self.schedule_drain()
+
+    def _register(
+        self, connection: BrokerConnection, work: ProduceWork
+    ) -> list[bytes | bytearray | memoryview]:
+        try:
+            version = negotiate(ApiKey.PRODUCE, connection.protocol.versions, at_most=work.at_most)
+            return connection.send(
+                work.request, version, work.answered, work.lost, expect_answer=work.expect_answer
+            )
+        except ProducerError as error:
+            work.lost(error)
+            return []
+
+    def _after_throttle(self) -> None:
+        self._throttle_timer = None
+        self._drain()
+
+    def throttle(self, milliseconds: int) -> None:
+        """Pause sending to this broker; answers are still read."""
+        if self._connection is not None and milliseconds > 0:
+            self._connection.throttle(milliseconds)
+
+    # Awaited by the Cluster and its helpers
+
+    async def request(self, request: Any) -> Any:
+        """Send ``request``, connecting first if need be, and return its answer.
+
+        Raises :exc:`ClusterConnectionError` when the connection cannot be had or ends first, and
+        the error of code 35 when the broker does not know the request. Cancelling abandons the
+        wait only.
+        """
+        await self.ready()
+        connection = self._connection
+        if connection is None or not connection.is_open:
+            raise self.last_error or ClusterConnectionError(
+                f"no connection to {self.address}", addresses=(self.address,)
+            )
+        version = negotiate(request.API_KEY, connection.protocol.versions)
+        response = await connection.ask(request, version)
+        self.throttle(response.throttle_time_ms)
+        return response
+
+    async def ready(self) -> None:
+        """Return once connected; raise this attempt's error if it fails."""
+        if self.is_connected:
+            return
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._ready_waiters.append(waiter)
+        self._wanted.set()
+        try:
+            await waiter
+        finally:
+            if waiter in self._ready_waiters:
+                self._ready_waiters.remove(waiter)
+
+    # The task
+
+    async def run(self) -> None:
+        """Keep the connection up while it is wanted, until cancelled."""
+        try:
+            while True:
+                await self._wanted.wait()
+                self._wanted.clear()
+                await self._connect_once()
+                if self._connection is not None:
+                    await self._stay(self._connection)
+        finally:
+            self._tear_down()
+
+    async def _connect_once(self) -> None:
+        try:
+            connection = await self._connect()
+        except ProducerError as error:
+            self.failures += 1
+            self.last_error = error
+            logger.debug("[%s] %s", self._client_id, error)
+            self._wake_ready(error)
+            self._on_lost(self, error)
+            config = self._config
+            delay = backoff_ms(
+                config.reconnect_backoff_ms,
+                config.reconnect_backoff_max_ms,
+                self.failures - 1,
+                self._rng,
+            )
+            await asyncio.sleep(delay / 1000)
+            if self._source is not None:
+                self._drain()
+            return
+        self._connection = connection
+        self.failures = 0
+        self.last_error = None
+        self._wake_ready(None)
+        self.schedule_drain()
+
+    async def _stay(self, connection: BrokerConnection) -> None:
+        """Wait until the connection ends, or end it when nothing used it for long."""
+        idle_limit = self._config.connections_max_idle_ms / 1000
+        while not connection.closed.done():
+            if idle_limit < 0:
+                await asyncio.wait([connection.closed])
+                break
+            left = connection.last_used + idle_limit - self._loop.time()
+            if left <= 0 and not connection.in_flight:
+                connection.abort(
+                    ClusterConnectionError(
+                        f"connection to {self.address} was idle", addresses=(self.address,)
+                    )
+                )
+                self._connection = None
+                return
+            await asyncio.wait([connection.closed], timeout=max(left, 0.1))
+        self._connection = None
+        cause = connection.closed.result()
+        self.last_error = cause
+        self._on_lost(self, cause)
+
+    async def _connect(self) -> BrokerConnection:
+        """Connect to the first of the name's addresses that answers as a Kafka broker."""
+        config = self._config
+        limit = backoff_ms(
+            config.socket_connection_setup_timeout_ms,
+            config.socket_connection_setup_timeout_max_ms,
+            self.failures,
+            self._rng,
+        )
+        reasons: list[str] = []
+        cause: Exception | None = None
+        for family, sockaddr in await self._addresses():
+            try:
+                async with asyncio.timeout(limit / 1000):
+                    return await self._connect_to(family, sockaddr)
+            except TimeoutError as error:
+                reasons.append(f"{sockaddr[0]}: no connection within {limit / 1000:.1f} s")
+                cause = error
+            except OSError as error:
+                reasons.append(f"{sockaddr[0]}: {error.strerror or error}")
+                cause = error
+            except ClusterConnectionError as error:
+                reasons.append(str(error))
+                cause = error
+            except MalformedResponseError as error:
+                reasons.append(f"{sockaddr[0]}: {error}")
+                cause = error
+        raise ClusterConnectionError(
+            f"cannot connect to {self.address}: {'; '.join(reasons)}", addresses=(self.address,)
+        ) from cause
+
+    async def _addresses(self) -> list[tuple[int, tuple[Any, ...]]]:
+        """Resolve the name; start one further at each attempt (client.dns.lookup)."""
+        try:
+            infos = await self._loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise ClusterConnectionError(
+                f"cannot resolve {self.host}: {error.strerror or error}",
+                addresses=(self.address,),
+            ) from error
+        found = list(dict.fromkeys((int(info[0]), info[4]) for info in infos))
+        turn = self._address_turn % len(found)
+        self._address_turn += 1
+        return found[turn:] + found[:turn]
+
+    async def _connect_to(self, family: int, sockaddr: tuple[Any, ...]) -> BrokerConnection:
+        config = self._config
+        raw = socket.socket(family, socket.SOCK_STREAM)
+        connection = BrokerConnection(
+            self.address,
+            self._client_id,
+            request_timeout=config.request_timeout_ms / 1000,
+            max_in_flight=config.max_in_flight_requests_per_connection,
+            on_room=self._on_room,
+        )
+        try:
+            raw.setblocking(False)
+            if config.send_buffer_bytes >= 0:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, config.send_buffer_bytes)
+            if config.receive_buffer_bytes >= 0:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, config.receive_buffer_bytes)
+            await self._loop.sock_connect(raw, sockaddr)
+            await self._loop.create_connection(lambda: connection, sock=raw)
+        except BaseException:
+            raw.close()
+            raise
+        try:
+            answer = await negotiate_versions(connection)
+        except BaseException:
+            connection.abort(
+                ClusterConnectionError(
+                    f"set-up of {self.address} was given up", addresses=(self.address,)
+                )
+            )
+            raise
+        self._on_connected(answer)
+        return connection
+
+    def _on_room(self) -> None:
+        if self._source is not None and self._connection is not None:
+            self.schedule_drain()
+
+    def _wake_ready(self, error: ProducerError | None) -> None:
+        waiters, self._ready_waiters = self._ready_waiters, []
+        for waiter in waiters:
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error.replica())
+
+    def _tear_down(self) -> None:
+        error = ClusterConnectionError(
+            f"the connection to {self.address} was closed by this producer",
+            addresses=(self.address,),
+        )
+        if self._throttle_timer is not None:
+            self._throttle_timer.cancel()
+        if self._connection is not None:
+            self._connection.abort(error)
+            self._connection = None
+        self._wake_ready(error)
+
+
+_REQUESTS_PER_WRITE = 64
+"""A bound for acks=0, where no answer limits what is in flight."""

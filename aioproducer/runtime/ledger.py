@@ -1,0 +1,147 @@
+"""The ledger: what is unsettled, what was delivered or failed, and who waits for that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from aioproducer.core.batch import Batch
+from aioproducer.core.memory_budget import MemoryBudget
+from aioproducer.delivery import Fate
+from aioproducer.errors import ProducerError
+from aioproducer.records import CloseReport, TopicReport
+
+
+class Flush:
+    """What one flush() still waits for; its future is done when that is nothing."""
+
+    def __init__(self, remaining: Iterable[object], loop: asyncio.AbstractEventLoop) -> None:
+        self.remaining = set(remaining)
+        self.done: asyncio.Future[None] = loop.create_future()
+        self._check()
+
+    def replace(self, old: object, new: Iterable[object]) -> None:
+        """Wait for ``new`` instead of ``old``, if that was waited for."""
+        if old in self.remaining:
+            self.remaining.discard(old)
+            self.remaining.update(new)
+            self._check()
+
+    def _check(self) -> None:
+        if not self.remaining and not self.done.done():
+            self.done.set_result(None)
+
+
+class Ledger:
+    """Settles fates, returns memory, counts, and tells flushes."""
+
+    def __init__(self, budget: MemoryBudget, on_memory: Callable[[], None]) -> None:
+        self.unsettled: dict[Fate, None] = {}
+        self.flushes: list[Flush] = []
+        self._budget = budget
+        self._on_memory = on_memory
+        self._loop = asyncio.get_running_loop()
+        self._delivered: Counter[str] = Counter()
+        self._failed: Counter[str] = Counter()
+        self.records_retried = 0
+        self.batches_delivered = 0
+        self.bytes_delivered = 0
+        self.body_bytes_delivered = 0
+
+    def opened(self, fate: Fate) -> None:
+        """Note a new batch."""
+        self.unsettled[fate] = None
+
+    def moved(self, old: object, new: Iterable[object]) -> None:
+        """Tell flushes that ``new`` took the place of ``old``."""
+        for flush in self.flushes:
+            flush.replace(old, new)
+
+    def delivered(self, batch: Batch, base_offset: int, log_append_time_ms: int) -> None:
+        """Settle ``batch`` as acknowledged."""
+        if batch.expired:
+            # Too late for its fate, which the clock has settled as failed.
+            self.release(batch)
+            return
+        self._delivered[batch.topic] += batch.count
+        self.batches_delivered += 1
+        self.bytes_delivered += batch.wire_size
+        self.body_bytes_delivered += len(batch.body)
+        self._close(batch)
+        batch.fate.deliver(base_offset, log_append_time_ms)
+        self._forget(batch.fate)
+        self.release(batch)
+
+    def failed(self, batch: Batch, error: ProducerError, *, keep_memory: bool = False) -> None:
+        """Settle ``batch`` as failed; on the wire its memory stays taken until the answer."""
+        error.topic = batch.topic
+        error.partition = batch.partition
+        error.attempts = max(error.attempts, batch.attempts)
+        if batch.maybe_written and error.persisted == "no":
+            error.persisted = "maybe"
+        self._failed[batch.topic] += batch.count
+        self._close(batch)
+        batch.fate.fail(error)
+        self._forget(batch.fate)
+        if not keep_memory:
+            self.release(batch)
+
+    def divided(self, batch: Batch, parts: list[tuple[int, Batch]]) -> None:
+        """Hand the fate of ``batch`` on to its parts, and its memory with it."""
+        fates = [(first, part.fate) for first, part in parts]
+        for _, fate in fates:
+            self.unsettled[fate] = None
+        self._close(batch)
+        batch.charged = 0
+        batch.fate.divide(fates)
+        self.unsettled.pop(batch.fate, None)
+        self.moved(batch.fate, [fate for _, fate in fates])
+
+    def retried(self, batch: Batch) -> None:
+        """Count another attempt."""
+        self.records_retried += batch.count
+
+    def release(self, batch: Batch) -> None:
+        """Give back the memory of ``batch``."""
+        charged, batch.charged = batch.charged, 0
+        if charged:
+            self._budget.give_back(charged)
+            self._on_memory()
+
+    def failed_alone(self, topic: str) -> None:
+        """Count a record that failed before it had a batch."""
+        self._failed[topic] += 1
+
+    def report(self, abandoned: Counter[str]) -> CloseReport:
+        """Return the counts by topic."""
+        return CloseReport(
+            {
+                topic: TopicReport(
+                    delivered=self._delivered[topic],
+                    failed=self._failed[topic] - abandoned[topic],
+                    abandoned=abandoned[topic],
+                )
+                for topic in sorted({*self._delivered, *self._failed})
+            }
+        )
+
+    @property
+    def records_delivered(self) -> int:
+        """Records acknowledged so far."""
+        return self._delivered.total()
+
+    @property
+    def records_failed(self) -> int:
+        """Records failed so far."""
+        return self._failed.total()
+
+    def _close(self, batch: Batch) -> None:
+        batch.fate.count = batch.count
+        if batch.deadline is not None:
+            batch.deadline.cancel()
+            batch.deadline = None
+
+    def _forget(self, fate: Fate) -> None:
+        self.unsettled.pop(fate, None)
+        self.moved(fate, ())

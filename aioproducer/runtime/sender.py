@@ -1,0 +1,357 @@
+"""The Sender: hands each broker its ready batches, judges the answers, settles fates."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Callable
+
+from aioproducer.config import ProducerConfig
+from aioproducer.core.backoff import backoff_ms
+from aioproducer.core.batch import Batch, Sealed
+from aioproducer.core.cluster_view import NO_LEADER
+from aioproducer.core.judgement import DELIVER, Judgement, Ruling, judge_answer, judge_lost
+from aioproducer.core.partition_queue import PartitionQueue
+from aioproducer.core.produce_exchange import ProduceExchange, Shipment
+from aioproducer.core.split import split_batch
+from aioproducer.delivery import FateState
+from aioproducer.errors import DeliveryTimeoutError, ProducerError, broker_error
+from aioproducer.runtime.batch_preparer import BatchPreparer
+from aioproducer.runtime.cluster import Cluster
+from aioproducer.runtime.connection_manager import ProduceWork
+from aioproducer.runtime.ledger import Ledger
+from aioproducer.runtime.producer_id import ProducerIdKeeper
+from aioproducer.wire.messages.produce import ProducePartitionResponse, ProduceResponse
+
+logger = logging.getLogger("aioproducer")
+
+_LAST_PRODUCE_WITH_NAMES = 12
+
+
+class Sender:
+    """Stands between the partition queues and the connection managers; it has no task."""
+
+    def __init__(
+        self,
+        config: ProducerConfig,
+        client_id: str,
+        cluster: Cluster,
+        keeper: ProducerIdKeeper,
+        ledger: Ledger,
+        preparer: BatchPreparer,
+        rng: random.Random,
+    ) -> None:
+        self._config = config
+        self._client_id = client_id
+        self._cluster = cluster
+        self._keeper = keeper
+        self._ledger = ledger
+        self._preparer = preparer
+        self._rng = rng
+        self._loop = asyncio.get_running_loop()
+        self._lines: dict[int, deque[PartitionQueue]] = {}
+        self._leaderless: dict[PartitionQueue, None] = {}
+        self._retry_timers: dict[PartitionQueue, asyncio.TimerHandle] = {}
+        self._delivery_timeout = config.delivery_timeout_ms / 1000
+
+    # Into the lines
+
+    def offer(self, queue: PartitionQueue) -> None:
+        """Have ``queue`` looked at when its leader next has room."""
+        leader = queue.leader
+        if leader == NO_LEADER:
+            queue.listed_at = None
+            self._leaderless[queue] = None
+            self._cluster.request_update(queue.topic.name)
+            return
+        if queue.listed_at != leader:
+            queue.listed_at = leader
+            self._lines.setdefault(leader, deque()).append(queue)
+        manager = self._cluster.manager(leader)
+        if manager is not None:
+            manager.schedule_drain()
+
+    def leader_moved(self, queue: PartitionQueue) -> None:
+        """Take note of a new leader; a retry need not wait out its backoff for it (KIP-951)."""
+        self._leaderless.pop(queue, None)
+        head = queue.head()
+        if head is None:
+            return
+        if queue.leader != NO_LEADER and head.retry_at:
+            head.retry_at = 0.0
+        self.offer(queue)
+
+    def identity_acquired(self) -> None:
+        """Go on with everything that waited for a producer id."""
+        for node_id, line in self._lines.items():
+            manager = self._cluster.manager(node_id)
+            if line and manager is not None:
+                manager.schedule_drain()
+
+    def arm_deadline(self, queue: PartitionQueue, batch: Batch) -> None:
+        """Start the clock of delivery.timeout.ms: it counts from the oldest record's send()."""
+        batch.deadline = self._loop.call_at(
+            batch.created + self._delivery_timeout, self._expire, queue, batch
+        )
+
+    # Out of the lines
+
+    def next_work(self, node_id: int) -> ProduceWork | None:
+        """Return the next produce request for a broker, at most one batch per partition."""
+        line = self._lines.get(node_id)
+        if not line:
+            return None
+        if self._config.enable_idempotence and self._keeper.identity is None:
+            self._keeper.want()
+            return None
+        shipments = self._collect(node_id, line)
+        if not shipments:
+            return None
+        config = self._config
+        exchange = ProduceExchange(
+            shipments, acks=config.acks, timeout_ms=config.request_timeout_ms
+        )
+        return ProduceWork(
+            request=exchange.request,
+            at_most=None if exchange.has_topic_ids else _LAST_PRODUCE_WITH_NAMES,
+            expect_answer=config.acks != 0,
+            answered=lambda response: self._answered(node_id, exchange, response),
+            lost=lambda error: self._lost(exchange, error),
+            written=lambda: self._written(exchange),
+        )
+
+    def _collect(self, node_id: int, line: deque[PartitionQueue]) -> list[Shipment]:
+        """Take batches in turn from the partitions that stand in line, oldest turn first."""
+        now = self._loop.time()
+        shipments: list[Shipment] = []
+        size = 0
+        again: list[PartitionQueue] = []
+        for _ in range(len(line)):
+            queue = line.popleft()
+            if queue.listed_at != node_id:
+                continue
+            queue.listed_at = None
+            batch = self._sendable(queue, now)
+            if batch is None:
+                continue
+            if shipments and size + batch.wire_size > self._config.max_request_size:
+                queue.listed_at = node_id
+                line.appendleft(queue)
+                break
+            size += batch.wire_size
+            queue.take(self._keeper.identity)
+            shipments.append(Shipment(queue, batch))
+            following = queue.head()
+            if following is not None and following.sealed is not None:
+                again.append(queue)
+        for queue in again:
+            queue.listed_at = node_id
+            line.append(queue)
+        return shipments
+
+    def _sendable(self, queue: PartitionQueue, now: float) -> Batch | None:
+        """Return the queue's head if it can go out now; whatever holds it up offers it again."""
+        if queue.needs_restart():
+            assert queue.sequences is not None
+            identity = self._keeper.renewed(queue.sequences.identity)
+            if identity is None:
+                self._lines[queue.leader].append(queue)
+                queue.listed_at = queue.leader
+                return None
+            queue.restart(identity)
+        if not queue.may_send(now):
+            return None
+        batch = queue.head()
+        assert batch is not None
+        if batch.payload is not None:
+            return batch
+        if batch is queue.open:
+            queue.close_open(Sealed.LINGER)
+        return batch if self._preparer.prepare(queue, batch, self._prepared) else None
+
+    def _prepared(self, queue: PartitionQueue, batch: Batch, error: ProducerError | None) -> None:
+        """A worker thread has compressed ``batch``, or could not."""
+        if error is not None and batch.fate.state is FateState.PENDING:
+            self._fail(queue, batch, error)
+        self.offer(queue)
+
+    # Answers
+
+    def _written(self, exchange: ProduceExchange) -> None:
+        if exchange.acks == 0:
+            for queue, batch in exchange.shipments:
+                self._settle(queue, batch, DELIVER)
+
+    def _answered(self, node_id: int, exchange: ProduceExchange, response: ProduceResponse) -> None:
+        manager = self._cluster.manager(node_id)
+        if manager is not None:
+            manager.throttle(response.throttle_time_ms)
+        try:
+            pairs = list(exchange.answers(response))
+        except ProducerError as error:
+            self._lost(exchange, error)
+            raise
+        for shipment, answer in pairs:
+            self._judge(*shipment, answer)
+            if answer.current_leader is not None and answer.error_code:
+                leader, epoch = answer.current_leader
+                self._cluster.apply_hint(
+                    shipment.queue.topic.name,
+                    shipment.queue.index,
+                    leader,
+                    epoch,
+                    response.node_endpoints,
+                )
+
+    def _lost(self, exchange: ProduceExchange, error: ProducerError) -> None:
+        for queue, batch in exchange.shipments:
+            judgement = judge_lost(queue.sequences, retries_left=self._retries_left(batch))
+            self._settle(queue, batch, judgement, error=error)
+
+    def _judge(self, queue: PartitionQueue, batch: Batch, answer: ProducePartitionResponse) -> None:
+        code = answer.error_code
+        judgement = judge_answer(
+            batch, code, queue.sequences, retries_left=self._retries_left(batch)
+        )
+        error = None
+        if judgement.ruling is not Ruling.DELIVER:
+            error = broker_error(code, answer.error_message)
+        self._settle(
+            queue,
+            batch,
+            judgement,
+            error=error,
+            base_offset=answer.base_offset if not code else -1,
+            log_append_time_ms=answer.log_append_time_ms,
+        )
+
+    def _settle(
+        self,
+        queue: PartitionQueue,
+        batch: Batch,
+        judgement: Judgement,
+        *,
+        error: ProducerError | None = None,
+        base_offset: int = -1,
+        log_append_time_ms: int = -1,
+    ) -> None:
+        """Do what ``judgement`` says with a batch that is on the wire."""
+        sequences = queue.sequences
+        if not judgement.rejected:
+            batch.maybe_written = True
+        if sequences is not None and judgement.breaks_sequence:
+            sequences.broken = True
+        batch.last_error = error
+        if judgement.ruling is Ruling.DELIVER:
+            queue.answered(batch)
+            if sequences is not None:
+                sequences.acknowledged(batch)
+            self._ledger.delivered(batch, base_offset, log_append_time_ms)
+        elif batch.expired:
+            # Its fate was settled by the clock; only its sequences are still of interest.
+            queue.answered(batch)
+            if sequences is not None:
+                sequences.broken = True
+            self._ledger.release(batch)
+        elif judgement.ruling is Ruling.RETRY:
+            self._retry(queue, batch)
+        elif judgement.ruling is Ruling.SPLIT:
+            self._split(queue, batch)
+        else:
+            assert error is not None
+            queue.answered(batch)
+            self._ledger.failed(batch, error)
+        if judgement.refresh_metadata:
+            self._cluster.request_update(queue.topic.name)
+        if queue.head() is not None:
+            self.offer(queue)
+
+    def _retries_left(self, batch: Batch) -> bool:
+        return batch.attempts < self._config.retries and not batch.expired
+
+    def _retry(self, queue: PartitionQueue, batch: Batch) -> None:
+        config = self._config
+        delay = backoff_ms(
+            config.retry_backoff_ms, config.retry_backoff_max_ms, batch.attempts, self._rng
+        )
+        logger.debug("[%s] retrying %r: %s", self._client_id, batch, batch.last_error)
+        batch.attempts += 1
+        batch.retry_at = self._loop.time() + delay / 1000
+        queue.put_back(batch)
+        self._ledger.retried(batch)
+        timer = self._retry_timers.pop(queue, None)
+        if timer is not None:
+            timer.cancel()
+        self._retry_timers[queue] = self._loop.call_at(batch.retry_at, self._after_backoff, queue)
+
+    def _after_backoff(self, queue: PartitionQueue) -> None:
+        self._retry_timers.pop(queue, None)
+        head = queue.head()
+        if head is not None and head.retry_at > self._loop.time():
+            self._retry_timers[queue] = self._loop.call_at(
+                head.retry_at, self._after_backoff, queue
+            )
+            return
+        self.offer(queue)
+
+    def _split(self, queue: PartitionQueue, batch: Batch) -> None:
+        """Replace a batch that the broker found too large by smaller ones in its place."""
+        queue.answered(batch)
+        parts = split_batch(batch, self._config.batch_size)
+        queue.topic.ratio.reset(batch.wire_size / max(1, len(batch.body)))
+        for _, part in reversed(parts):
+            queue.insert(part)
+            self.arm_deadline(queue, part)
+        self._ledger.divided(batch, parts)
+
+    # The clock
+
+    def _expire(self, queue: PartitionQueue, batch: Batch) -> None:
+        if batch.fate.state is not FateState.PENDING:
+            return
+        on_wire = batch in queue.on_wire
+        maybe = on_wire or batch.maybe_written
+        limit = self._config.delivery_timeout_ms
+        error = DeliveryTimeoutError(
+            f"{batch.count} record(s) were not delivered within {limit} ms of send()"
+            + (": the last request was not answered" if on_wire else ""),
+            persisted="maybe" if maybe else "no",
+            topic=batch.topic,
+            partition=batch.partition,
+            attempts=batch.attempts + on_wire,
+        )
+        error.__cause__ = batch.last_error or self._cluster.trouble()
+        if on_wire:
+            batch.expired = True
+            self._ledger.failed(batch, error, keep_memory=True)
+        else:
+            self._fail(queue, batch, error)
+            self.offer(queue)
+
+    def _fail(self, queue: PartitionQueue, batch: Batch, error: ProducerError) -> None:
+        """Fail a batch that is not on the wire."""
+        if batch.is_stamped and queue.sequences is not None:
+            queue.sequences.broken = True
+        queue.discard(batch)
+        self._ledger.failed(batch, error)
+
+    def abandon(self, queue: PartitionQueue, make_error: Callable[[Batch], ProducerError]) -> None:
+        """Fail everything in ``queue``, as close() does when its time is over.
+
+        What is on the wire stays there until it is answered or lost.
+        """
+        for batch in queue.on_wire:
+            if batch.fate.state is FateState.PENDING:
+                batch.expired = True
+                batch.maybe_written = True
+                self._ledger.failed(batch, make_error(batch), keep_memory=True)
+        for batch in [*queue.waiting, *([queue.open] if queue.open else [])]:
+            self._fail(queue, batch, make_error(batch))
+
+    def close(self) -> None:
+        """Cancel the timers."""
+        for timer in self._retry_timers.values():
+            timer.cancel()
+        self._retry_timers.clear()

@@ -1,0 +1,51 @@
+"""The owner of every background task: each has a name and an end, and none dies silently."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+logger = logging.getLogger("aioproducer")
+
+
+class Supervisor:
+    """Starts tasks, keeps them referenced, tells when one dies, ends them all."""
+
+    def __init__(self, client_id: str, on_crash: Callable[[str, BaseException], None]) -> None:
+        self._client_id = client_id
+        self._on_crash = on_crash
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    def start(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
+        """Run ``work`` as a task of this producer."""
+        # An explicit Task: an eager task factory of the application would run `work` at once, in
+        # the middle of the caller.
+        task = asyncio.Task(work, loop=self._loop, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            logger.error(
+                "[%s] background task %s died", self._client_id, task.get_name(), exc_info=error
+            )
+            if not self._closing:
+                self._on_crash(task.get_name(), error)
+
+    async def close(self) -> None:
+        """Cancel all tasks and wait until they have ended."""
+        self._closing = True
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)

@@ -1,0 +1,63 @@
+"""Answers about topics, for callers that wait for metadata without sending."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from aioproducer.core.cluster_view import ClusterView, TopicView
+from aioproducer.errors import MetadataNotReadyError
+from aioproducer.runtime.cluster import Cluster
+from aioproducer.runtime.topic_errors import topic_error
+
+
+class TopicDirectory:
+    """Who waits for which topic's metadata."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._loop = asyncio.get_running_loop()
+        self._waiters: dict[str, list[asyncio.Future[TopicView]]] = {}
+
+    async def known(self, topic: str) -> TopicView:
+        """Return the topic's view once its partitions are known; the caller bounds the wait.
+
+        Raises the cluster's error for a topic that may not be used.
+        """
+        self._cluster.track(topic, self._loop.time())
+        view = self._cluster.view.topics.get(topic)
+        if view is not None and view.is_known:
+            return view
+        waiter: asyncio.Future[TopicView] = self._loop.create_future()
+        self._waiters.setdefault(topic, []).append(waiter)
+        self._cluster.request_update(topic)
+        try:
+            return await waiter
+        finally:
+            waiters = self._waiters.get(topic, [])
+            if waiter in waiters:
+                waiters.remove(waiter)
+
+    def count(self, topic: str) -> int:
+        """Return how many partitions ``topic`` has; raises while that is not known."""
+        view = self._cluster.view.topics.get(topic)
+        if view is None or not view.is_known:
+            raise MetadataNotReadyError(f"the metadata of {topic} is not known yet", topic=topic)
+        return len(view.partitions)
+
+    def view_changed(self, view: ClusterView, topics: Iterable[str]) -> None:
+        """Answer those who waited for ``topics``."""
+        for name in topics:
+            topic = view.topics.get(name)
+            if topic is None:
+                continue
+            error = topic_error(topic)
+            if not topic.is_known and error is None:
+                continue
+            for waiter in self._waiters.pop(name, ()):
+                if waiter.done():
+                    continue
+                if topic.is_known:
+                    waiter.set_result(topic)
+                elif error is not None:
+                    waiter.set_exception(error.replica())

@@ -1,0 +1,21 @@
+"""From a value to the bytes of a key or a value."""
+
+from aioproducer.serializers.base import (
+    SerializationContext,
+    Serializer,
+    resolve_serializer,
+)
+from aioproducer.serializers.builtin import (
+    BytesSerializer,
+    JsonSerializer,
+    StringSerializer,
+)
+
+__all__ = [
+    "BytesSerializer",
+    "JsonSerializer",
+    "SerializationContext",
+    "Serializer",
+    "StringSerializer",
+    "resolve_serializer",
+]
