@@ -72,11 +72,9 @@ _PRODUCE: Mapping[Verdict, Iterable[ErrorCode]] = {
     _RETRY_UNSURE: (_E.REQUEST_TIMED_OUT, _E.NOT_ENOUGH_REPLICAS_AFTER_APPEND),
     _RETRY_REFRESHED: (
         _E.LEADER_NOT_AVAILABLE,
-        _E.REPLICA_NOT_AVAILABLE,
         _E.LISTENER_NOT_FOUND,
         _E.FENCED_LEADER_EPOCH,
         _E.PREFERRED_LEADER_NOT_AVAILABLE,
-        _E.ELIGIBLE_LEADERS_NOT_AVAILABLE,
         # The topic with that id is gone, and with it whatever was appended to it.
         _E.UNKNOWN_TOPIC_ID,
         _E.INCONSISTENT_TOPIC_ID,
@@ -88,6 +86,10 @@ _PRODUCE: Mapping[Verdict, Iterable[ErrorCode]] = {
         _E.NOT_LEADER_OR_FOLLOWER,
         _E.KAFKA_STORAGE_ERROR,
         _E.NETWORK_EXCEPTION,
+        # Not documented for Produce: they say that the leader is moving, and nothing of the log.
+        _E.REPLICA_NOT_AVAILABLE,
+        _E.ELIGIBLE_LEADERS_NOT_AVAILABLE,
+        _E.ELECTION_NOT_NEEDED,
     ),
     _SPLIT: (_E.MESSAGE_TOO_LARGE, _E.RECORD_LIST_TOO_LARGE),
     _SEQUENCE: (
@@ -124,7 +126,6 @@ _TRANSIENT_ELSEWHERE = (
     _E.FETCH_SESSION_ID_NOT_FOUND,
     _E.INVALID_FETCH_SESSION_EPOCH,
     _E.OFFSET_NOT_AVAILABLE,
-    _E.ELECTION_NOT_NEEDED,
     _E.UNSTABLE_OFFSET_COMMIT,
     _E.FETCH_SESSION_TOPIC_ID_ERROR,
     _E.SHARE_SESSION_NOT_FOUND,
