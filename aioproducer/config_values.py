@@ -88,17 +88,15 @@ def _to_int(value: object) -> int:
 
 
 def _range_checked(key: Key, number: int) -> int:
-    if key.minimum is not None and number < key.minimum:
-        raise ValueError(f"must be {_range_of(key)}, not {number}")
-    if key.maximum is not None and number > key.maximum:
-        raise ValueError(f"must be {_range_of(key)}, not {number}")
-    return number
-
-
-def _range_of(key: Key) -> str:
-    if key.maximum is None or key.maximum >= INT_MAX:
-        return f"at least {key.minimum}" if key.minimum is not None else f"at most {key.maximum}"
-    return f"from {key.minimum} to {key.maximum}"
+    too_small = key.minimum is not None and number < key.minimum
+    too_large = key.maximum is not None and number > key.maximum
+    if not (too_small or too_large):
+        return number
+    if key.minimum is not None and key.maximum is not None and key.maximum < INT_MAX:
+        allowed = f"from {key.minimum} to {key.maximum}"
+    else:
+        allowed = f"at least {key.minimum}" if too_small else f"at most {key.maximum}"
+    raise ValueError(f"must be {allowed}, not {number}")
 
 
 def _float(_key: Key, value: object) -> float:

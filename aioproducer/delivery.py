@@ -236,10 +236,12 @@ class Delivery:
         Raises the record's :exc:`ProducerError`, :exc:`asyncio.CancelledError` if the wait was
         cancelled, or :exc:`asyncio.InvalidStateError` while the outcome is open.
         """
-        outcome = self._settled_outcome()
-        if isinstance(outcome, ProducerError):
-            raise outcome
-        return outcome
+        outcome = self._outcome
+        if outcome.__class__ is not RecordMetadata:
+            outcome = self._settled_outcome()
+            if isinstance(outcome, ProducerError):
+                raise outcome
+        return outcome  # type: ignore[return-value]  # mypy does not narrow by __class__
 
     def exception(self) -> ProducerError | None:
         """Return the record's error, or ``None`` if it was acknowledged; raises as ``result``."""
@@ -274,8 +276,8 @@ class Delivery:
         if not self.done():
             self._asyncio_future_blocking = True
             yield self
-        if not self.done():
-            raise RuntimeError("await wasn't used with future")
+            if not self.done():
+                raise RuntimeError("await wasn't used with future")
         return self.result()
 
     __iter__ = __await__
@@ -341,27 +343,26 @@ class Delivery:
         if self._state is _CANCELLED:
             message = self._outcome
             raise asyncio.CancelledError() if message is None else asyncio.CancelledError(message)
-        if not self.done():
-            raise asyncio.InvalidStateError("the record's outcome is not known yet")
         if self._outcome is None:
+            if not self.done():
+                raise asyncio.InvalidStateError("the record's outcome is not known yet")
             self._outcome = self._make_outcome()
             self._state = _RETRIEVED
         return cast("RecordMetadata | ProducerError", self._outcome)
 
     def _make_outcome(self) -> RecordMetadata | ProducerError:
         fate = self._fate
-        if fate.state is _FAILED:
-            assert fate.error is not None
+        if fate.error is not None:
             fate.retrieved += 1
             return fate.error.replica()
         timestamp_ms = fate.log_append_time_ms
-        if timestamp_ms == UNKNOWN_TIMESTAMP:
+        if timestamp_ms == -1:
             timestamp_ms = self._timestamp_ms
-        assert fate.partition is not None
+        base = fate.base_offset
         return RecordMetadata(
             fate.topic,
-            fate.partition,
-            self._offset(),
+            fate.partition,  # type: ignore[arg-type]  # a delivered record has one
+            base if base == -1 else base + self._index,
             timestamp_ms,
             self._key_size,
             self._value_size,

@@ -108,6 +108,7 @@ class AsyncProducer(Generic[K, V]):
             compressor=self._compressor,
             partitioner=self._partitioner,
             rng=self._rng,
+            on_crash=self._crashed,
         )
         self._engine.start()
         self._loop = self._bound_loop
@@ -247,11 +248,8 @@ class AsyncProducer(Generic[K, V]):
         may_wait: bool,
     ) -> Delivery:
         engine = self._engine
-        if engine is None or self._loop is None or get_running_loop() is not self._loop:
-            self._refuse()
-            raise AssertionError("refuse() always raises")
-        if engine.crash is not None:
-            raise ProducerStateError("a background task of this producer died") from engine.crash
+        if engine is None or get_running_loop() is not self._loop:
+            raise self._misuse()
         if topic not in self._known_topics:
             self._known_topics.add(check_topic(topic))
         if partition is not None:
@@ -275,7 +273,7 @@ class AsyncProducer(Generic[K, V]):
             value_bytes = as_buffer(value_bytes, "value")
         return engine.intake.accept(
             topic, key_bytes, value_bytes, partition, timestamp_ms, headers,
-            user_key=key, user_value=value, expedite=expedite, may_wait=may_wait,
+            key, value, expedite, may_wait,
         )  # fmt: skip
 
     async def send_many(
@@ -436,18 +434,25 @@ class AsyncProducer(Generic[K, V]):
         return self.config.delivery_timeout_ms / 1000 + 1
 
     def _require_engine(self) -> Engine:
-        if self._engine is None or self._loop is None or get_running_loop() is not self._loop:
-            self._refuse()
-        assert self._engine is not None
+        if self._engine is None or get_running_loop() is not self._loop:
+            raise self._misuse()
         return self._engine
 
-    def _refuse(self) -> None:
+    def _misuse(self) -> ProducerStateError:
         """Say what is wrong with the producer's state or the caller's loop."""
         if self._state is LifeState.NEW:
-            raise NotStartedError("start the producer first: await start(), or async with")
+            return NotStartedError("start the producer first: await start(), or async with")
         if self._state is not LifeState.RUNNING:
-            raise ProducerClosedError(f"the producer is {self._state.value}")
-        raise WrongLoopError("the producer was started in another event loop")
+            return ProducerClosedError(f"the producer is {self._state.value}")
+        if self._engine is not None and self._engine.crash is not None:
+            failure = ProducerStateError("a background task of this producer died")
+            failure.__cause__ = self._engine.crash
+            return failure
+        return WrongLoopError("the producer was started in another event loop")
+
+    def _crashed(self) -> None:
+        # From now on the one comparison of send() fails, and _misuse() tells why.
+        self._loop = None
 
 
 def _outcome(

@@ -41,8 +41,7 @@ class Record(Generic[K, V]):
     headers: Sequence[Header] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RecordMetadata:
+class RecordMetadata(NamedTuple):
     """Where Kafka put a record.
 
     ``offset`` and ``timestamp_ms`` are -1 where the broker did not say: with ``acks=0``, and for a

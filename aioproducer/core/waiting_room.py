@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aioproducer.delivery import Delivery
 from aioproducer.records import Header
@@ -31,16 +31,22 @@ class WaitingRecord:
     topic: str
     partition: int | None
     key: bytes | None
-    value: bytes | None
+    value: Buffer | None
     headers: Sequence[Header]
     timestamp_ms: int
     size: int
     sent_at: float
     user_key: object
     user_value: object
-    delivery: Delivery
-    expedite: bool = False
+    expedite: bool
     waits_for: WaitsFor = WaitsFor.TOPIC
+    delivery: Delivery = field(init=False)
+
+    def take_copies(self) -> None:
+        """Keep what the caller might change while this record waits."""
+        if self.value is not None:
+            self.value = bytes(self.value)
+        self.headers = tuple(self.headers)
 
 
 class WaitingRoom:
@@ -50,7 +56,7 @@ class WaitingRoom:
         self._arrivals: dict[WaitingRecord, None] = {}
         self._topics: dict[str, dict[WaitingRecord, None]] = {}
         self._partitions: dict[tuple[str, int], dict[WaitingRecord, None]] = {}
-        self._memory: dict[WaitingRecord, None] = {}
+        self.memory_line: dict[WaitingRecord, None] = {}
 
     def __len__(self) -> int:
         return len(self._arrivals)
@@ -64,7 +70,7 @@ class WaitingRoom:
     @property
     def someone_waits_for_memory(self) -> bool:
         """Whether memory is short: then all later records queue behind."""
-        return bool(self._memory)
+        return bool(self.memory_line)
 
     def holds(self, topic: str, partition: int | None = None) -> bool:
         """Return whether records of ``topic`` (and ``partition``) wait for metadata."""
@@ -91,7 +97,7 @@ class WaitingRoom:
 
     def next_for_memory(self) -> WaitingRecord | None:
         """Return whose turn it is when memory comes free."""
-        return next(iter(self._memory), None)
+        return next(iter(self.memory_line), None)
 
     def waiting_for_topic(self, topic: str) -> list[WaitingRecord]:
         """Return the records that wait for ``topic``'s metadata, oldest first."""
@@ -114,7 +120,7 @@ class WaitingRoom:
                 assert record.partition is not None
                 return self._partitions.setdefault((record.topic, record.partition), {})
             case WaitsFor.MEMORY:
-                return self._memory
+                return self.memory_line
 
     def _step_out(self, record: WaitingRecord) -> None:
         line = self._line(record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from aioproducer.config import ProducerConfig
 from aioproducer.core.batch import Batch
@@ -36,8 +36,10 @@ class Engine:
         compressor: Compressor | None,
         partitioner: Partitioner | None,
         rng: random.Random,
+        on_crash: Callable[[], None],
     ) -> None:
         self._config = config
+        self._on_crash = on_crash
         self._client_id = client_id
         self.crash: BaseException | None = None
         self.supervisor = Supervisor(client_id, self._crashed)
@@ -145,6 +147,7 @@ class Engine:
 
     def _crashed(self, task: str, error: BaseException) -> None:
         self.crash = error
+        self._on_crash()
         failure = ProducerStateError(f"the background task {task} died: {error!r}")
         failure.__cause__ = error
         self.fail_everything(failure)

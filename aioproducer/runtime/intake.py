@@ -11,7 +11,7 @@ from aioproducer.config import ProducerConfig
 from aioproducer.core.batch import Batch, Sealed
 from aioproducer.core.cluster_view import ClusterView, TopicView
 from aioproducer.core.memory_budget import RECORD_OVERHEAD, MemoryBudget
-from aioproducer.core.murmur2 import partition_of_key
+from aioproducer.core.murmur2 import murmur2, partition_of_key
 from aioproducer.core.partition_queue import PartitionQueue
 from aioproducer.core.partitioner import Partitioner, PartitionerRecord, PartitionList
 from aioproducer.core.producer_identity import SequenceState
@@ -77,7 +77,9 @@ class Intake:
         self._drainers: list[asyncio.Future[None]] = []
         self._linger = config.linger_ms / 1000
         self._batch_size = max(1, config.batch_size)
-        self._ignore_keys = config.partitioner_ignore_keys
+        self._hash_keys = partitioner is None and not config.partitioner_ignore_keys
+        self._largest_record = config.max_request_size - HEADER_SIZE
+        self._memory_line = self.room.memory_line
         self._compressing = config.compression_type != "none"
         self._keep_order = config.partition_ordering or config.enable_idempotence
         self._max_block = config.max_block_ms / 1000
@@ -89,12 +91,11 @@ class Intake:
     def accept(
         self,
         topic: str,
-        key: Buffer | None,
+        key: bytes | None,
         value: Buffer | None,
         partition: int | None,
         timestamp_ms: int | None,
         headers: Sequence[Header],
-        *,
         user_key: object = None,
         user_value: object = None,
         expedite: bool = False,
@@ -106,38 +107,27 @@ class Intake:
         size = record_size_bound(key_size, value_size, headers)
         if timestamp_ms is None:
             timestamp_ms = _time_ns() // 1_000_000
-        queues = self._topics.get(topic)
         self._since_turn += size
-        if (
-            queues is None
-            or queues.blocked
-            or self.room.someone_waits_for_memory
-            or size + HEADER_SIZE > self._config.max_request_size
-            or (partition is not None and partition >= queues.count)
-        ):
-            return self._accept_slowly(
-                topic, key, value, partition, timestamp_ms, headers, size,
-                user_key, user_value, expedite, may_wait,
-            )  # fmt: skip
-        if partition is None:
-            if self._partitioner is not None:
-                try:
-                    partition = self._ask_partitioner(
-                        queues, topic, key, value, headers, user_key, user_value
-                    )
-                except PartitionerError as error:
-                    return self._fail_at_once(topic, None, error)
-            elif key is None or self._ignore_keys:
-                partition = self._pick(queues)
-            else:
-                partition = partition_of_key(key, queues.count)
-        queue = queues.partitions[partition]
+        queues = self._topics.get(topic)
+        queue: PartitionQueue | None
+        if queues is None or queues.blocked or self._memory_line or size > self._largest_record:
+            queue = None
+        elif partition is None and key is not None and self._hash_keys:
+            queue = queues.partitions[(murmur2(key) & 0x7FFFFFFF) % queues.count]
+        else:
+            try:
+                queue = self._route(queues, partition, key, value, headers, user_key, user_value)
+            except PartitionerError as error:
+                return self._fail_at_once(topic, None, error)
         charge = size + RECORD_OVERHEAD
-        if not self._budget.take(charge):
-            return self._accept_slowly(
-                topic, key, value, partition, timestamp_ms, headers, size,
-                user_key, user_value, expedite, may_wait,
+        budget = self._budget
+        if queue is None or charge > budget.available:
+            record = WaitingRecord(
+                topic, partition, key, value, headers, timestamp_ms, size,
+                self._loop.time(), user_key, user_value, expedite,
             )  # fmt: skip
+            return self._accept_slowly(record, may_wait)
+        budget.available -= charge
         batch = queue.open
         if batch is None or len(batch.body) * batch.growth + size > batch.limit:
             batch = self._open_batch(queue, timestamp_ms, size, None)
@@ -223,6 +213,26 @@ class Intake:
 
     # Partitions
 
+    def _route(
+        self,
+        queues: TopicQueues,
+        partition: int | None,
+        key: bytes | None,
+        value: Buffer | None,
+        headers: Sequence[Header],
+        user_key: object,
+        user_value: object,
+    ) -> PartitionQueue | None:
+        """Return the queue of the partition asked for or chosen; ``None`` if it is not there yet."""
+        if partition is None:
+            if self._partitioner is not None:
+                partition = self._ask_partitioner(queues, key, value, headers, user_key, user_value)
+            elif key is None or not self._hash_keys:
+                partition = self._pick(queues)
+            else:
+                partition = partition_of_key(key, queues.count)
+        return queues.partitions[partition] if partition < queues.count else None
+
     def _pick(self, queues: TopicQueues) -> int:
         unusable: frozenset[int] = frozenset()
         if self._config.partitioner_availability_timeout_ms > 0:
@@ -233,8 +243,7 @@ class Intake:
     def _ask_partitioner(
         self,
         queues: TopicQueues,
-        topic: str,
-        key: Buffer | None,
+        key: bytes | None,
         value: Buffer | None,
         headers: Sequence[Header],
         user_key: object,
@@ -243,10 +252,10 @@ class Intake:
         """Ask the user's partitioner; whatever goes wrong there fails this record alone."""
         assert self._partitioner is not None
         record = PartitionerRecord(
-            topic=topic,
+            topic=queues.name,
             key=user_key,
             value=user_value,
-            key_bytes=None if key is None else bytes(key),
+            key_bytes=key,
             value_bytes=None if value is None else bytes(value),
             headers=headers,
         )
@@ -254,45 +263,30 @@ class Intake:
         try:
             answer = self._partitioner.partition(record, partitions)
         except Exception as error:
-            failure = PartitionerError(f"the partitioner raised {error!r}", topic=topic)
+            failure = PartitionerError(f"the partitioner raised {error!r}", topic=queues.name)
             failure.__cause__ = error
             raise failure from error
         if type(answer) is not int or not 0 <= answer < queues.count:
             raise PartitionerError(
                 f"the partitioner answered {answer!r}; an int from 0 to {queues.count - 1}"
                 " was expected",
-                topic=topic,
+                topic=queues.name,
             )
         return answer
 
     # The slow path
 
-    def _accept_slowly(
-        self,
-        topic: str,
-        key: Buffer | None,
-        value: Buffer | None,
-        partition: int | None,
-        timestamp_ms: int,
-        headers: Sequence[Header],
-        size: int,
-        user_key: object,
-        user_value: object,
-        expedite: bool,
-        may_wait: bool,
-    ) -> Delivery:
-        limit = self._config.max_request_size
-        if size + HEADER_SIZE > limit:
-            return self._fail_at_once(
-                topic,
-                partition,
-                RecordTooLargeError(
-                    f"the record takes up to {size + HEADER_SIZE} bytes uncompressed;"
-                    f" max.request.size is {limit}"
-                ),
+    def _accept_slowly(self, record: WaitingRecord, may_wait: bool) -> Delivery:
+        """Let ``record`` wait, or refuse it."""
+        topic, partition, size = record.topic, record.partition, record.size
+        if size > self._largest_record:
+            limit = self._config.max_request_size
+            error = RecordTooLargeError(
+                f"the record takes up to {size + HEADER_SIZE} bytes uncompressed;"
+                f" max.request.size is {limit}"
             )
-        queues = self._topics.get(topic)
-        waits_for = self._reason_to_wait(queues, topic, partition)
+            return self._fail_at_once(topic, partition, error)
+        waits_for = self._reason_to_wait(self._topics.get(topic), topic, partition)
         if not may_wait:
             if waits_for is WaitsFor.MEMORY:
                 raise BufferExhaustedError(
@@ -300,35 +294,23 @@ class Intake:
                 )
             raise MetadataNotReadyError(f"the metadata of {topic} is not known yet", topic=topic)
         if not self._budget.take_waiting(size + RECORD_OVERHEAD):
-            return self._fail_at_once(
-                topic,
-                partition,
-                BufferExhaustedError(
-                    f"buffer.memory and a waiting room of its size are full"
-                    f" ({self._budget.total} bytes each)"
-                ),
+            full = BufferExhaustedError(
+                "buffer.memory and a waiting room of its size are full"
+                f" ({self._budget.total} bytes each)"
             )
-        fate = Fate(self._loop, topic, partition, count=1)
-        delivery = Delivery(
+            return self._fail_at_once(topic, partition, full)
+        return self._let_wait(record, waits_for)
+
+    def _let_wait(self, record: WaitingRecord, waits_for: WaitsFor) -> Delivery:
+        record.take_copies()
+        fate = Fate(self._loop, record.topic, record.partition, count=1)
+        key, value = record.key, record.value
+        record.delivery = Delivery(
             fate,
             0,
-            timestamp_ms,
+            record.timestamp_ms,
             -1 if key is None else len(key),
             -1 if value is None else len(value),
-        )
-        record = WaitingRecord(
-            topic=topic,
-            partition=partition,
-            key=None if key is None else bytes(key),
-            value=None if value is None else bytes(value),
-            headers=tuple(headers),
-            timestamp_ms=timestamp_ms,
-            size=size,
-            sent_at=self._loop.time(),
-            user_key=user_key,
-            user_value=user_value,
-            delivery=delivery,
-            expedite=expedite,
         )
         fate.withdraw = lambda: self._withdraw(record)
         first_for_memory = not self.room.someone_waits_for_memory
@@ -339,10 +321,10 @@ class Intake:
                 self._seal_everything(Sealed.MEMORY)
             self.memory_released()
         else:
-            self._cluster.track(topic, record.sent_at)
-            self._cluster.request_update(topic)
+            self._cluster.track(record.topic, record.sent_at)
+            self._cluster.request_update(record.topic)
         self._arm_room_timer()
-        return delivery
+        return record.delivery
 
     def _reason_to_wait(
         self, queues: TopicQueues | None, topic: str, partition: int | None
@@ -440,22 +422,16 @@ class Intake:
     def _append_waiting(self, record: WaitingRecord) -> None:
         queues = self._topics[record.topic]
         charge = record.size + RECORD_OVERHEAD
-        key = record.key
         try:
-            partition = record.partition
-            if partition is None and self._partitioner is not None:
-                partition = self._ask_partitioner(
-                    queues, record.topic, key, record.value, record.headers,
-                    record.user_key, record.user_value,
-                )  # fmt: skip
+            queue = self._route(
+                queues, record.partition, record.key, record.value, record.headers,
+                record.user_key, record.user_value,
+            )  # fmt: skip
         except PartitionerError as error:
             self._budget.give_back(charge)
             self._fail_waiting(record, error)
             return
-        if partition is None:
-            keyless = key is None or self._ignore_keys
-            partition = self._pick(queues) if keyless else partition_of_key(key, queues.count)  # type: ignore[arg-type]
-        queue = queues.partitions[partition]
+        assert queue is not None, "records whose partition is missing wait in another line"
         batch = queue.open
         if batch is None or not batch.has_room(record.size):
             batch = self._open_batch(queue, record.timestamp_ms, record.size, record.sent_at)
@@ -465,7 +441,7 @@ class Intake:
             batch.body,
             record.timestamp_ms - batch.base_timestamp,
             index,
-            key,
+            record.key,
             record.value,
             record.headers,
         )
@@ -536,7 +512,7 @@ class Intake:
         queues = self._topics.get(topic)
         if queues is None or queues.blocked:
             raise MetadataNotReadyError(f"the metadata of {topic} is not known yet", topic=topic)
-        return self._ask_partitioner(queues, topic, key_bytes, None, (), key, None)
+        return self._ask_partitioner(queues, key_bytes, None, (), key, None)
 
     def begin_flush(self) -> Flush:
         """Send everything without lingering; returns what to wait for."""

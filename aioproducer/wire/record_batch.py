@@ -176,7 +176,7 @@ def decode_records(
         record = Reader(_sized(reader) or b"")
         record.int8()
         timestamp = base_timestamp + record.varlong()
-        yield DecodedRecord(
+        decoded = DecodedRecord(
             offset=base_offset + record.varint(),
             timestamp=timestamp if append_time is None else append_time,
             key=_sized(record),
@@ -185,6 +185,7 @@ def decode_records(
             size=reader.offset - start,
         )
         record.finish()
+        yield decoded
     reader.finish()
 
 
