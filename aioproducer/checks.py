@@ -65,6 +65,15 @@ def check_headers(headers: Any) -> Sequence[Header]:
     return checked
 
 
+def check_options(
+    partition: object, timestamp_ms: object, headers: Sequence[Header]
+) -> Sequence[Header]:
+    """Check what most records do not have; return the headers as they will be encoded."""
+    check_partition(partition)
+    check_timestamp(timestamp_ms)
+    return check_headers(headers) if headers else ()
+
+
 def as_buffer(value: object, field: str) -> Buffer:
     """Return ``value`` as a buffer whose length is its size in bytes, else raise."""
     if isinstance(value, (bytes, bytearray)):

@@ -241,7 +241,7 @@ class Delivery:
             outcome = self._settled_outcome()
             if isinstance(outcome, ProducerError):
                 raise outcome
-        return outcome  # type: ignore[return-value]  # mypy does not narrow by __class__
+        return outcome
 
     def exception(self) -> ProducerError | None:
         """Return the record's error, or ``None`` if it was acknowledged; raises as ``result``."""

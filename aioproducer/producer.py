@@ -8,17 +8,12 @@ import logging
 import random
 import warnings
 from asyncio import get_running_loop
+from asyncio.events import _get_running_loop
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, Unpack, cast
 
-from aioproducer.checks import (
-    as_buffer,
-    check_headers,
-    check_partition,
-    check_timestamp,
-    check_topic,
-)
+from aioproducer.checks import as_buffer, check_options, check_topic
 from aioproducer.config import ProducerConfig
 from aioproducer.core.lifecycle import LifeEvent, LifeState, transition
 from aioproducer.core.murmur2 import partition_of_key
@@ -56,6 +51,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 _numbers = itertools.count(1)
+_NO_LOOP = object()
 
 
 class AsyncProducer(Generic[K, V]):
@@ -82,8 +78,9 @@ class AsyncProducer(Generic[K, V]):
         self._partitioner: Partitioner | None = resolve_partitioner(self.config, self._rng)
         self._compressor = resolve_compressor(self.config)
         self._state = LifeState.NEW
-        # The loop while running, else None: one comparison tells a wrong caller.
-        self._loop: asyncio.AbstractEventLoop | None = None
+        # The loop while running, else no loop at all: one comparison tells a wrong caller, be it
+        # another loop, a thread, a forked child or a producer that is not running.
+        self._loop: object = _NO_LOOP
         self._bound_loop: asyncio.AbstractEventLoop | None = None
         self._engine: Engine | None = None
         self._closing: asyncio.Task[CloseReport] | None = None
@@ -125,7 +122,7 @@ class AsyncProducer(Generic[K, V]):
             if self._bound_loop is not None and self._bound_loop is not get_running_loop():
                 raise WrongLoopError("close() was called from another event loop than start()")
             self._state = transition(self._state, LifeEvent.CLOSE)
-            self._loop = None
+            self._loop = _NO_LOOP
             limit = self._default_flush_timeout() if timeout is None else timeout
             self._closing = asyncio.Task(
                 self._close(limit), loop=get_running_loop(), name=f"{self.client_id}:close"
@@ -160,7 +157,10 @@ class AsyncProducer(Generic[K, V]):
     def __del__(self) -> None:
         if getattr(self, "_state", None) is LifeState.RUNNING:
             warnings.warn(
-                f"{self!r} was not closed; records may be lost", ResourceWarning, source=self
+                f"{self!r} was not closed; records may be lost",
+                ResourceWarning,
+                stacklevel=1,
+                source=self,
             )
 
     def __repr__(self) -> str:
@@ -248,16 +248,12 @@ class AsyncProducer(Generic[K, V]):
         may_wait: bool,
     ) -> Delivery:
         engine = self._engine
-        if engine is None or get_running_loop() is not self._loop:
+        if engine is None or _get_running_loop() is not self._loop:
             raise self._misuse()
         if topic not in self._known_topics:
             self._known_topics.add(check_topic(topic))
-        if partition is not None:
-            check_partition(partition)
-        if timestamp_ms is not None:
-            check_timestamp(timestamp_ms)
-        if headers:
-            headers = check_headers(headers)
+        if partition is not None or timestamp_ms is not None or headers:
+            headers = check_options(partition, timestamp_ms, headers)
         key_bytes, value_bytes = key, value
         try:
             if self._serialize_key is not None:
@@ -266,7 +262,7 @@ class AsyncProducer(Generic[K, V]):
                 value_bytes = self._serialize_value(value, topic, headers)
         except SerializationError as error:
             engine.ledger.failed_alone(topic)
-            return failed_delivery(self._loop, topic, partition, error)
+            return failed_delivery(get_running_loop(), topic, partition, error)
         if key_bytes is not None and type(key_bytes) is not bytes:
             key_bytes = bytes(as_buffer(key_bytes, "key"))
         if value_bytes is not None and type(value_bytes) is not bytes:
@@ -434,7 +430,7 @@ class AsyncProducer(Generic[K, V]):
         return self.config.delivery_timeout_ms / 1000 + 1
 
     def _require_engine(self) -> Engine:
-        if self._engine is None or get_running_loop() is not self._loop:
+        if self._engine is None or _get_running_loop() is not self._loop:
             raise self._misuse()
         return self._engine
 
@@ -452,7 +448,7 @@ class AsyncProducer(Generic[K, V]):
 
     def _crashed(self) -> None:
         # From now on the one comparison of send() fails, and _misuse() tells why.
-        self._loop = None
+        self._loop = _NO_LOOP
 
 
 def _outcome(

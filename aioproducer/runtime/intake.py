@@ -223,7 +223,7 @@ class Intake:
         user_key: object,
         user_value: object,
     ) -> PartitionQueue | None:
-        """Return the queue of the partition asked for or chosen; ``None`` if it is not there yet."""
+        """Return the queue of the partition given or chosen; ``None`` if it is not there yet."""
         if partition is None:
             if self._partitioner is not None:
                 partition = self._ask_partitioner(queues, key, value, headers, user_key, user_value)

@@ -250,11 +250,7 @@ class Sender:
                 sequences.acknowledged(batch)
             self._ledger.delivered(batch, base_offset, log_append_time_ms)
         elif batch.expired:
-            # Its fate was settled by the clock; only its sequences are still of interest.
-            queue.answered(batch)
-            if sequences is not None:
-                sequences.broken = True
-            self._ledger.release(batch)
+            self._bury(queue, batch)
         elif judgement.ruling is Ruling.RETRY:
             self._retry(queue, batch)
         elif judgement.ruling is Ruling.SPLIT:
@@ -267,6 +263,13 @@ class Sender:
             self._cluster.request_update(queue.topic.name)
         if queue.head() is not None:
             self.offer(queue)
+
+    def _bury(self, queue: PartitionQueue, batch: Batch) -> None:
+        """Take a batch off the wire whose fate the clock has settled; its sequence is in doubt."""
+        queue.answered(batch)
+        if queue.sequences is not None:
+            queue.sequences.broken = True
+        self._ledger.release(batch)
 
     def _retries_left(self, batch: Batch) -> bool:
         return batch.attempts < self._config.retries and not batch.expired
