@@ -12,6 +12,8 @@ from aioproducer.testing.cluster import ClusterStartError, KafkaUnavailableError
 from aioproducer.testing.releases import RELEASES
 from aioproducer.testing.where import BOOTSTRAP_VARIABLE, VERSIONS, start_kafka
 
+_ENDING = {signal.SIGINT, signal.SIGTERM}
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m aioproducer.testing", description=__doc__)
@@ -47,7 +49,9 @@ def _run(version: str | None, nodes: int, *, stay: bool) -> None:
         _say(found.cluster.describe())
         if stay:
             _say(f"{BOOTSTRAP_VARIABLE}={found.cluster.bootstrap_servers}")
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+            # Blocked first: a signal that Python handles is not waited for.
+            signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+            signal.sigwait(_ENDING)
     finally:
         found.cluster.stop()
 

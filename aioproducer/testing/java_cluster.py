@@ -156,7 +156,7 @@ class JavaCluster(KafkaCluster):
             raise RuntimeError(f"node {node_id} is running")
         self._launch(node)
         self._wait_until_listening([node])
-        self._wait_until_listed({node_id})
+        self._wait_until_listed([node])
 
     def restore(self) -> None:
         for node in self._nodes.values():
@@ -165,7 +165,7 @@ class JavaCluster(KafkaCluster):
         for node in self._nodes.values():
             if not node.is_running:
                 self.restart(node.node_id)
-        self._wait_until_listed(set(self._nodes))
+        self._wait_until_listed(list(self._nodes.values()))
         self.wait_in_sync()
 
     def wait_in_sync(self, timeout: float = START_SECONDS) -> None:
@@ -215,7 +215,7 @@ class JavaCluster(KafkaCluster):
             self._launch(node)
         self._wait_until_listening(list(self._nodes.values()))
         self._bootstrap_servers = ",".join(f"127.0.0.1:{port}" for port in ports)
-        self._wait_until_listed(set(self._nodes))
+        self._wait_until_listed(list(self._nodes.values()))
 
     def _write_properties(self, node: Node) -> None:
         replicas = str(min(3, self._size))
@@ -268,26 +268,34 @@ class JavaCluster(KafkaCluster):
         return process
 
     def _wait_until_listening(self, nodes: Sequence[Node]) -> None:
-        def all_listen() -> bool:
-            for node in nodes:
-                if not node.is_running:
-                    raise ClusterStartError(f"node {node.node_id} ended:\n{tail(node.log)}")
-            return all(accepts_connections(node.port) for node in nodes)
-
-        self._wait_with_logs(all_listen, "every node listens")
-
-    def _wait_until_listed(self, wanted: set[int]) -> None:
-        self._wait_with_logs(
-            lambda: wanted <= admin.broker_ids(self._bootstrap_servers), "every node is listed"
+        self._wait_for_nodes(
+            nodes,
+            lambda: all(accepts_connections(node.port) for node in nodes),
+            "every node listens",
         )
 
-    def _wait_with_logs(self, condition: Callable[[], bool], what: str) -> None:
+    def _wait_until_listed(self, nodes: Sequence[Node]) -> None:
+        wanted = {node.node_id for node in nodes}
+        self._wait_for_nodes(
+            nodes,
+            lambda: wanted <= admin.broker_ids(self._bootstrap_servers),
+            "every node is listed",
+        )
+
+    def _wait_for_nodes(
+        self, nodes: Sequence[Node], condition: Callable[[], bool], what: str
+    ) -> None:
+        def holds() -> bool:
+            # A node that lost its port ends, although somebody listens there.
+            for node in nodes:
+                if not node.is_running:
+                    raise ClusterStartError(f"node {node.node_id} ended")
+            return condition()
+
         try:
-            wait_until(condition, START_SECONDS, what)
+            wait_until(holds, START_SECONDS, what)
         except ClusterStartError as error:
-            logs = "\n".join(
-                f"  node {node.node_id}:\n{tail(node.log, 15)}" for node in self._nodes.values()
-            )
+            logs = "\n".join(f"  node {node.node_id}:\n{tail(node.log)}" for node in nodes)
             raise ClusterStartError(f"{error}\n{logs}") from None
 
 

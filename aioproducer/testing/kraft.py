@@ -141,7 +141,11 @@ class KraftCluster(JavaCluster):
 
 
 def _random_id() -> str:
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    while True:
+        text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # StorageTool would take it for an option.
+        if not text.startswith("-"):
+            return text
 
 
 def _copy_formatted(source: Node, target: Node) -> None:

@@ -1,0 +1,57 @@
+# Every target makes the virtual environment it needs in .venv; neither Docker, Java nor a compiler
+# has to be there. ARGS goes to the program: make test ARGS="-k compression -x"
+
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/.installed-demo  ## produce 100 000 records to a cluster and check that they arrived
+	$(BIN)/python -m aioproducer demo $(ARGS)
+
+test: .venv/.installed-dev  ## run the tests against the best Kafka that is here
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.installed-dev  ## style, types, layers and generated pages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python tools/generate_reference.py --check
+
+bench: .venv/.installed-dev  ## compare with aiokafka and confluent-kafka
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:  ## remove .venv and everything that was generated
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# uv where it is installed, venv and pip otherwise; the stamps say what was installed from which file.
+.venv/.installed-demo: pyproject.toml | .venv
+	@if command -v uv >/dev/null; then set -x; \
+	  uv pip install --python $(BIN)/python -e '.[compression,testing]'; \
+	else set -x; \
+	  $(BIN)/python -m pip install --quiet -e '.[compression,testing]'; fi
+	@touch $@
+
+.venv/.installed-dev: pyproject.toml | .venv
+	@if command -v uv >/dev/null; then set -x; \
+	  uv pip install --python $(BIN)/python -e '.[all]' --group dev; \
+	else set -x; \
+	  $(BIN)/python -m pip install --quiet -e '.[all]' --group dev; fi
+	@touch $@ .venv/.installed-demo
+
+.venv:
+	@if command -v uv >/dev/null; then set -x; \
+	  uv venv --python '>=3.11' .venv; \
+	else \
+	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo 'Python 3.11 or newer is needed: make PYTHON=python3.12 ...' >&2; exit 1; }; \
+	  set -x; \
+	  $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --upgrade pip; fi \
+	  || { rm -rf .venv; exit 1; }

@@ -1,0 +1,105 @@
+"""docker-compose.yml, the tests and the documents name the same Kafka."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from aioproducer.testing.docker import node_environment
+from aioproducer.testing.releases import CURRENT
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    services: dict[str, Any] = compose["services"]
+    return services
+
+
+@pytest.fixture(scope="module")
+def nodes(services: dict[str, Any]) -> dict[str, Any]:
+    return {name: service for name, service in services.items() if name.startswith("kafka-")}
+
+
+def documents() -> dict[Path, str]:
+    files = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.py")]
+    return {file.relative_to(ROOT): file.read_text() for file in files}
+
+
+def test_every_container_runs_the_release_that_the_tests_run(services: dict[str, Any]) -> None:
+    assert {service["image"] for service in services.values()} == {f"apache/kafka:{CURRENT}"}
+
+
+def test_documents_name_the_image_that_compose_starts() -> None:
+    named = {
+        (str(path), version)
+        for path, text in documents().items()
+        for version in re.findall(r"apache/kafka:([\w.]+)", text)
+    }
+    assert {version for _, version in named} <= {CURRENT}, named
+
+
+def test_three_nodes_are_published_on_loopback_only(nodes: dict[str, Any]) -> None:
+    assert [node["ports"] for node in nodes.values()] == [
+        ["127.0.0.1:9092:9092"],
+        ["127.0.0.1:9093:9093"],
+        ["127.0.0.1:9094:9094"],
+    ]
+
+
+def test_documents_name_ports_that_compose_publishes(nodes: dict[str, Any]) -> None:
+    published = {port.rsplit(":", 1)[1] for node in nodes.values() for port in node["ports"]}
+    named = {
+        (str(path), port)
+        for path, text in documents().items()
+        for port in re.findall(r"(?:localhost|127\.0\.0\.1):(909\d)\b", text)
+    }
+    assert {port for _, port in named} <= published, named
+
+
+def test_each_node_advertises_the_port_that_is_published(nodes: dict[str, Any]) -> None:
+    for name, node in nodes.items():
+        port = node["ports"][0].rsplit(":", 1)[1]
+        environment = node["environment"]
+        assert environment["KAFKA_LISTENERS"].endswith(f"HOST://:{port}")
+        assert environment["KAFKA_ADVERTISED_LISTENERS"].endswith(f"HOST://localhost:{port}")
+        assert f"INTERNAL://{name}:" in environment["KAFKA_ADVERTISED_LISTENERS"]
+
+
+def test_all_nodes_vote_and_have_a_health_check(nodes: dict[str, Any]) -> None:
+    voters = {node["environment"]["KAFKA_CONTROLLER_QUORUM_VOTERS"] for node in nodes.values()}
+    assert voters == {"1@kafka-1:19093,2@kafka-2:19093,3@kafka-3:19093"}
+    for name, node in nodes.items():
+        assert f"kafka-{node['environment']['KAFKA_NODE_ID']}" == name
+        assert "localhost:19092" in node["healthcheck"]["test"][1]
+
+
+def test_topics_of_the_readme_exist(services: dict[str, Any]) -> None:
+    created = set(re.findall(r"--topic (\S+)", services["topics"]["command"]))
+    readme = documents().get(Path("README.md"), "")
+    named = set(re.findall(r'\bsend(?:_and_wait)?\(\s*"([^"]+)"', readme))
+    assert named <= created
+
+
+def test_the_topics_wait_until_every_node_is_healthy(
+    services: dict[str, Any], nodes: dict[str, Any]
+) -> None:
+    awaited = services["topics"]["depends_on"]
+    assert awaited == {name: {"condition": "service_healthy"} for name in nodes}
+
+
+def test_containers_of_the_tests_are_set_up_alike(nodes: dict[str, Any]) -> None:
+    in_tests = node_environment(1, nodes=3, port=9092)
+    in_compose = {key: str(value) for key, value in nodes["kafka-1"]["environment"].items()}
+    differing = {
+        key
+        for key in in_tests.keys() & in_compose.keys()
+        if in_tests[key] != in_compose[key] and "LISTENERS" not in key and "VOTERS" not in key
+    }
+    assert not differing
