@@ -11,25 +11,23 @@ from asyncio import get_running_loop
 from asyncio.events import _get_running_loop
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, Unpack, cast
+from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
 from aioproducer.checks import as_buffer, check_options, check_topic
 from aioproducer.config import ProducerConfig
 from aioproducer.core.lifecycle import LifeEvent, LifeState, transition
-from aioproducer.core.murmur2 import partition_of_key
 from aioproducer.core.partitioner import Partitioner
 from aioproducer.delivery import Delivery, failed_delivery
 from aioproducer.errors import (
-    DeliveryTimeoutError,
     FlushTimeoutError,
     MetadataTimeoutError,
     NotStartedError,
     ProducerClosedError,
-    ProducerError,
     ProducerStateError,
     SerializationError,
     WrongLoopError,
 )
+from aioproducer.many import send_all
 from aioproducer.observe.metrics import MetricsSnapshot, take_snapshot
 from aioproducer.options import ProducerOptions
 from aioproducer.records import (
@@ -43,7 +41,7 @@ from aioproducer.records import (
 from aioproducer.resolve import resolve_compressor, resolve_partitioner
 from aioproducer.runtime.deadline import fail_after
 from aioproducer.runtime.engine import Engine
-from aioproducer.serializers import resolve_serializer
+from aioproducer.serializers import SerializerOf, resolve_serializer
 
 logger = logging.getLogger("aioproducer")
 
@@ -63,14 +61,80 @@ class AsyncProducer(Generic[K, V]):
     that is wrong at once. Without serializers keys and values are bytes.
     """
 
+    @overload
+    def __init__(
+        self: AsyncProducer[bytes, bytes],
+        bootstrap_servers: str | Sequence[str] | None = None,
+        *,
+        config: Mapping[str, object] | None = None,
+        key_serializer: None = None,
+        value_serializer: None = None,
+        partitioner: str | Partitioner | None = None,
+        interceptors: Sequence[object] = (),
+        profile: str | None = None,
+        **options: Unpack[ProducerOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: AsyncProducer[K, bytes],
+        bootstrap_servers: str | Sequence[str] | None = None,
+        *,
+        config: Mapping[str, object] | None = None,
+        key_serializer: SerializerOf[K],
+        value_serializer: None = None,
+        partitioner: str | Partitioner | None = None,
+        interceptors: Sequence[object] = (),
+        profile: str | None = None,
+        **options: Unpack[ProducerOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: AsyncProducer[bytes, V],
+        bootstrap_servers: str | Sequence[str] | None = None,
+        *,
+        config: Mapping[str, object] | None = None,
+        key_serializer: None = None,
+        value_serializer: SerializerOf[V],
+        partitioner: str | Partitioner | None = None,
+        interceptors: Sequence[object] = (),
+        profile: str | None = None,
+        **options: Unpack[ProducerOptions],
+    ) -> None: ...
+    @overload
     def __init__(
         self,
         bootstrap_servers: str | Sequence[str] | None = None,
         *,
         config: Mapping[str, object] | None = None,
+        key_serializer: SerializerOf[K] | str | None = None,
+        value_serializer: SerializerOf[V] | str | None = None,
+        partitioner: str | Partitioner | None = None,
+        interceptors: Sequence[object] = (),
+        profile: str | None = None,
+        **options: Unpack[ProducerOptions],
+    ) -> None: ...
+    def __init__(
+        self,
+        bootstrap_servers: str | Sequence[str] | None = None,
+        *,
+        config: Mapping[str, object] | None = None,
+        key_serializer: object = None,
+        value_serializer: object = None,
+        partitioner: str | Partitioner | None = None,
+        interceptors: Sequence[object] = (),
+        profile: str | None = None,
         **options: Unpack[ProducerOptions],
     ) -> None:
-        self.config = ProducerConfig.create(bootstrap_servers, config=config, **options)
+        self.config = ProducerConfig.create(
+            bootstrap_servers,
+            config=config,
+            key_serializer=key_serializer,
+            value_serializer=value_serializer,
+            partitioner=partitioner,
+            interceptors=interceptors,
+            profile=profile,
+            **options,
+        )
         self.client_id = self.config.client_id or f"producer-{next(_numbers)}"
         self._serialize_key = resolve_serializer(self.config.key_serializer, "key")
         self._serialize_value = resolve_serializer(self.config.value_serializer, "value")
@@ -287,44 +351,10 @@ class AsyncProducer(Generic[K, V]):
 
         Cancelling withdraws the records that still wait for room; the others are delivered.
         """
-        deliveries: list[Delivery | ProducerError] = []
-        try:
-            async with asyncio.timeout(timeout):
-                if isinstance(records, AsyncIterable):
-                    async for record in records:
-                        deliveries.append(self._send_record(record))
-                        await self.drain()
-                else:
-                    for record in records:
-                        deliveries.append(self._send_record(record))
-                        await self.drain()
-                self._require_engine().intake.expedite_everything()
-                for delivery in deliveries:
-                    if isinstance(delivery, Delivery) and not delivery.done():
-                        await asyncio.wait([cast("asyncio.Future[object]", delivery)])
-        except TimeoutError:
-            pass
-        except asyncio.CancelledError:
-            for delivery in deliveries:
-                if isinstance(delivery, Delivery):
-                    delivery.cancel()
-            raise
-        return SendManyResult([_outcome(delivery, timeout) for delivery in deliveries])
-
-    def _send_record(self, record: Record[K, V]) -> Delivery | ProducerError:
-        try:
-            return self.send(
-                record.topic,
-                record.value,
-                key=record.key,
-                partition=record.partition,
-                timestamp_ms=record.timestamp_ms,
-                headers=record.headers,
-            )
-        except (TypeError, ValueError, AttributeError) as error:
-            failure = SerializationError(f"the record cannot be sent: {error}")
-            failure.__cause__ = error
-            return failure
+        engine = self._require_engine()
+        return await send_all(
+            records, self.send, self.drain, engine.intake.expedite_everything, timeout
+        )
 
     # Waiting
 
@@ -341,10 +371,10 @@ class AsyncProducer(Generic[K, V]):
         if not intake.needs_drain(self._last_turn):
             return
         await asyncio.sleep(0)
-        if len(intake.room):
+        if len(engine.admission.room):
             limit = self.config.max_block_ms / 1000 if timeout is None else timeout
             async with asyncio.timeout(limit):
-                await intake.room_empty()
+                await engine.admission.empty()
         intake.turn_given()
         self._last_turn = get_running_loop().time()
 
@@ -411,14 +441,11 @@ class AsyncProducer(Generic[K, V]):
         Raises :exc:`MetadataNotReadyError` while the topic is unknown.
         """
         engine = self._require_engine()
-        count = engine.topics.count(topic)
         serialize = self._serialize_key
         key_bytes = serialize(key, topic, ()) if serialize is not None else as_buffer(key, "key")
         if key_bytes is None:
             raise ValueError("a null key has no partition of its own")
-        if self._partitioner is not None:
-            return engine.intake.ask_partitioner(topic, bytes(key_bytes), key)
-        return partition_of_key(bytes(key_bytes), count)
+        return engine.intake.partition_of(topic, bytes(key_bytes), key)
 
     def metrics(self) -> MetricsSnapshot:
         """Return what was counted so far."""
@@ -449,19 +476,3 @@ class AsyncProducer(Generic[K, V]):
     def _crashed(self) -> None:
         # From now on the one comparison of send() fails, and _misuse() tells why.
         self._loop = _NO_LOOP
-
-
-def _outcome(
-    delivery: Delivery | ProducerError, timeout: float | None
-) -> RecordMetadata | ProducerError:
-    if isinstance(delivery, ProducerError):
-        return delivery
-    if not delivery.done():
-        delivery.cancel()
-        return DeliveryTimeoutError(
-            f"not acknowledged within {timeout:g} s",
-            persisted="maybe",
-            topic=delivery.topic,
-            partition=delivery.partition,
-        )
-    return delivery.exception() or delivery.result()

@@ -6,14 +6,9 @@ import random
 from typing import cast
 
 from aioproducer.config import ProducerConfig
-from aioproducer.core.partitioner import DEFAULT, Partitioner, named_partitioner
+from aioproducer.core.partitioner import Partitioner, named_partitioner
 from aioproducer.errors import ConfigurationError
 from aioproducer.wire.compression import Compressor, get
-
-_KAFKA_PARTITIONERS = {
-    "org.apache.kafka.clients.producer.RoundRobinPartitioner": "round_robin",
-    "RoundRobinPartitioner": "round_robin",
-}
 
 
 def resolve_partitioner(config: ProducerConfig, rng: random.Random) -> Partitioner | None:
@@ -25,7 +20,7 @@ def resolve_partitioner(config: ProducerConfig, rng: random.Random) -> Partition
     if given is None:
         return None
     if isinstance(given, str):
-        return named_partitioner(_KAFKA_PARTITIONERS.get(given, given or DEFAULT), rng)
+        return named_partitioner(given, rng)
     if not callable(getattr(given, "partition", None)):
         raise ConfigurationError(
             f"partitioner must be a name or have a partition() method, not {type(given).__name__}"

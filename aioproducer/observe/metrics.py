@@ -40,6 +40,6 @@ def take_snapshot(engine: Engine | None) -> MetricsSnapshot:
         compression_rate_avg=written / body if body else 1.0,
         buffer_total_bytes=budget.total,
         buffer_available_bytes=budget.available,
-        waiting_records=len(engine.intake.room),
+        waiting_records=len(engine.admission.room),
         requests_in_flight=engine.cluster.requests_in_flight(),
     )

@@ -12,7 +12,7 @@ from aioproducer.config import ProducerConfig
 from aioproducer.core.backoff import backoff_ms
 from aioproducer.core.cluster_view import ClusterView
 from aioproducer.errors import BrokerError, ClusterConnectionError, ProducerError
-from aioproducer.runtime.bootstrap import split_address
+from aioproducer.runtime.bootstrap import bootstrap_addresses
 from aioproducer.runtime.connection_manager import ConnectionManager, WorkSource
 from aioproducer.runtime.supervisor import Supervisor
 from aioproducer.wire.error_codes import ErrorCode
@@ -257,9 +257,9 @@ class Cluster:
             self._rng.shuffle(connected)
             return min(connected, key=lambda manager: manager.in_flight)
         self._maybe_rebootstrap()
-        candidates = list(self._managers.values()) or self._add_bootstrap()
+        candidates = list(self._managers.values()) or await self._add_bootstrap()
         if all(m.failures for m in candidates) and not any(n < 0 for n in self._managers):
-            candidates += self._add_bootstrap()
+            candidates += await self._add_bootstrap()
         return await self._first_ready(candidates)
 
     async def _first_ready(self, candidates: list[ConnectionManager]) -> ConnectionManager:
@@ -283,10 +283,9 @@ class Cluster:
             addresses=tuple(m.address for m in candidates),
         ) from reasons[0]
 
-    def _add_bootstrap(self) -> list[ConnectionManager]:
+    async def _add_bootstrap(self) -> list[ConnectionManager]:
         added = []
-        for server in self._config.bootstrap_servers:
-            host, port = split_address(server)
+        for host, port in await bootstrap_addresses(self._config):
             added.append(self._add_manager(self._next_bootstrap_id, host, port))
             self._next_bootstrap_id -= 1
         return added

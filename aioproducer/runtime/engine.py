@@ -79,6 +79,7 @@ class Engine:
             sequences=self.keeper.sequences,
             partitioner=partitioner,
         )
+        self.admission = self.intake.admission
 
     def start(self) -> None:
         """Start the tasks; they begin to connect by themselves."""
@@ -106,7 +107,7 @@ class Engine:
         abandoned = self.fail_everything(
             ProducerClosedError("the producer was closed before the record was delivered")
         )
-        self.intake.close()
+        self.admission.close()
         self.sender.close()
         await self.cluster.close()
         await self.supervisor.close()
@@ -115,7 +116,7 @@ class Engine:
 
     def fail_everything(self, error: ProducerError) -> Counter[str]:
         """Fail all that is queued, waiting or in flight; returns how many records per topic."""
-        abandoned = Counter(self.intake.fail_all_waiting(error.replica))
+        abandoned = Counter(self.admission.fail_all(error.replica))
 
         def fail(batch: Batch) -> ProducerError:
             abandoned[batch.topic] += batch.count
@@ -137,7 +138,7 @@ class Engine:
         self.topics.view_changed(view, names)
 
     def _memory_released(self) -> None:
-        self.intake.memory_released()
+        self.admission.memory_released()
 
     def _identity_acquired(self) -> None:
         self.sender.identity_acquired()

@@ -11,22 +11,23 @@ from aioproducer.config import ProducerConfig
 from aioproducer.core.batch import Batch, Sealed
 from aioproducer.core.cluster_view import ClusterView, TopicView
 from aioproducer.core.memory_budget import RECORD_OVERHEAD, MemoryBudget
-from aioproducer.core.murmur2 import murmur2, partition_of_key
+from aioproducer.core.murmur2 import murmur2
 from aioproducer.core.partition_queue import PartitionQueue
-from aioproducer.core.partitioner import Partitioner, PartitionerRecord, PartitionList
+from aioproducer.core.partitioner import Partitioner
 from aioproducer.core.producer_identity import SequenceState
+from aioproducer.core.routing import Router
 from aioproducer.core.topic_queues import TopicQueues
-from aioproducer.core.waiting_room import WaitingRecord, WaitingRoom, WaitsFor
+from aioproducer.core.waiting_room import WaitingRecord, WaitsFor
 from aioproducer.delivery import Delivery, Fate, failed_delivery
 from aioproducer.errors import (
     BufferExhaustedError,
     MetadataNotReadyError,
-    MetadataTimeoutError,
     PartitionerError,
     ProducerError,
     RecordTooLargeError,
 )
 from aioproducer.records import Header
+from aioproducer.runtime.admission import Admission
 from aioproducer.runtime.assembler import BatchAssembler
 from aioproducer.runtime.cluster import Cluster
 from aioproducer.runtime.ledger import Flush, Ledger
@@ -66,23 +67,30 @@ class Intake:
         self._ledger = ledger
         self._budget = budget
         self._supervisor = supervisor
-        self._rng = rng
         self._sequences = sequences
-        self._partitioner = partitioner
         self._loop = asyncio.get_running_loop()
         self._topics: dict[str, TopicQueues] = {}
-        self.room = WaitingRoom()
-        self._room_timer: asyncio.TimerHandle | None = None
-        self._admission_scheduled = False
-        self._drainers: list[asyncio.Future[None]] = []
+        self.admission = Admission(
+            config,
+            cluster,
+            ledger,
+            budget,
+            append=self._append_waiting,
+            memory_short=lambda: self._seal_everything(Sealed.MEMORY),
+        )
         self._linger = config.linger_ms / 1000
         self._batch_size = max(1, config.batch_size)
-        self._hash_keys = partitioner is None and not config.partitioner_ignore_keys
+        self._router = Router(
+            partitioner,
+            rng,
+            ignore_keys=config.partitioner_ignore_keys,
+            batch_size=self._batch_size,
+        )
+        self._hash_keys = self._router.hashes_keys
         self._largest_record = config.max_request_size - HEADER_SIZE
-        self._memory_line = self.room.memory_line
+        self._memory_line = self.admission.room.memory_line
         self._compressing = config.compression_type != "none"
         self._keep_order = config.partition_ordering or config.enable_idempotence
-        self._max_block = config.max_block_ms / 1000
         self._flushing = 0
         self._since_turn = 0
 
@@ -116,7 +124,10 @@ class Intake:
             queue = queues.partitions[(murmur2(key) & 0x7FFFFFFF) % queues.count]
         else:
             try:
-                queue = self._route(queues, partition, key, value, headers, user_key, user_value)
+                queue = self._router.route(
+                    queues, partition, key, value, headers, user_key, user_value,
+                    self._unusable(queues) if partition is None else frozenset(),
+                )  # fmt: skip
             except PartitionerError as error:
                 return self._fail_at_once(topic, None, error)
         charge = size + RECORD_OVERHEAD
@@ -179,7 +190,7 @@ class Intake:
             return Sealed.LINGER
         if self._flushing:
             return Sealed.FLUSH
-        return Sealed.MEMORY if self.room.someone_waits_for_memory else None
+        return Sealed.MEMORY if self._memory_line else None
 
     def _close_full(self, queue: PartitionQueue) -> None:
         batch = queue.close_open(Sealed.SIZE)
@@ -211,68 +222,12 @@ class Intake:
             assembler.run(), name=f"{self._client_id}:assembler-{queue.topic.name}-{queue.index}"
         )
 
-    # Partitions
-
-    def _route(
-        self,
-        queues: TopicQueues,
-        partition: int | None,
-        key: bytes | None,
-        value: Buffer | None,
-        headers: Sequence[Header],
-        user_key: object,
-        user_value: object,
-    ) -> PartitionQueue | None:
-        """Return the queue of the partition given or chosen; ``None`` if it is not there yet."""
-        if partition is None:
-            if self._partitioner is not None:
-                partition = self._ask_partitioner(queues, key, value, headers, user_key, user_value)
-            elif key is None or not self._hash_keys:
-                partition = self._pick(queues)
-            else:
-                partition = partition_of_key(key, queues.count)
-        return queues.partitions[partition] if partition < queues.count else None
-
-    def _pick(self, queues: TopicQueues) -> int:
-        unusable: frozenset[int] = frozenset()
-        if self._config.partitioner_availability_timeout_ms > 0:
-            nodes = self._cluster.unreachable_nodes()
-            unusable = frozenset(q.index for q in queues.partitions if q.leader in nodes)
-        return queues.pick(self._batch_size, self._rng, unusable)
-
-    def _ask_partitioner(
-        self,
-        queues: TopicQueues,
-        key: bytes | None,
-        value: Buffer | None,
-        headers: Sequence[Header],
-        user_key: object,
-        user_value: object,
-    ) -> int:
-        """Ask the user's partitioner; whatever goes wrong there fails this record alone."""
-        assert self._partitioner is not None
-        record = PartitionerRecord(
-            topic=queues.name,
-            key=user_key,
-            value=user_value,
-            key_bytes=key,
-            value_bytes=None if value is None else bytes(value),
-            headers=headers,
-        )
-        partitions = PartitionList(all=queues.count, available=queues.available)
-        try:
-            answer = self._partitioner.partition(record, partitions)
-        except Exception as error:
-            failure = PartitionerError(f"the partitioner raised {error!r}", topic=queues.name)
-            failure.__cause__ = error
-            raise failure from error
-        if type(answer) is not int or not 0 <= answer < queues.count:
-            raise PartitionerError(
-                f"the partitioner answered {answer!r}; an int from 0 to {queues.count - 1}"
-                " was expected",
-                topic=queues.name,
-            )
-        return answer
+    def _unusable(self, queues: TopicQueues) -> frozenset[int]:
+        """Return the partitions whose leader cannot be reached, if that is to be minded."""
+        if self._config.partitioner_availability_timeout_ms <= 0:
+            return frozenset()
+        nodes = self._cluster.unreachable_nodes()
+        return frozenset(queue.index for queue in queues.partitions if queue.leader in nodes)
 
     # The slow path
 
@@ -293,38 +248,14 @@ class Intake:
                     f"buffer.memory is used up ({self._budget.held} bytes held)", topic=topic
                 )
             raise MetadataNotReadyError(f"the metadata of {topic} is not known yet", topic=topic)
-        if not self._budget.take_waiting(size + RECORD_OVERHEAD):
+        delivery = self.admission.let_wait(record, waits_for)
+        if delivery is None:
             full = BufferExhaustedError(
                 "buffer.memory and a waiting room of its size are full"
                 f" ({self._budget.total} bytes each)"
             )
             return self._fail_at_once(topic, partition, full)
-        return self._let_wait(record, waits_for)
-
-    def _let_wait(self, record: WaitingRecord, waits_for: WaitsFor) -> Delivery:
-        record.take_copies()
-        fate = Fate(self._loop, record.topic, record.partition, count=1)
-        key, value = record.key, record.value
-        record.delivery = Delivery(
-            fate,
-            0,
-            record.timestamp_ms,
-            -1 if key is None else len(key),
-            -1 if value is None else len(value),
-        )
-        fate.withdraw = lambda: self._withdraw(record)
-        first_for_memory = not self.room.someone_waits_for_memory
-        self.room.join(record, waits_for)
-        if waits_for is WaitsFor.MEMORY:
-            if first_for_memory:
-                # Batches opened from now on do not linger either, see _open_batch.
-                self._seal_everything(Sealed.MEMORY)
-            self.memory_released()
-        else:
-            self._cluster.track(record.topic, record.sent_at)
-            self._cluster.request_update(record.topic)
-        self._arm_room_timer()
-        return record.delivery
+        return delivery
 
     def _reason_to_wait(
         self, queues: TopicQueues | None, topic: str, partition: int | None
@@ -334,7 +265,7 @@ class Intake:
             view = self._cluster.view.topics.get(topic)
             if view is not None and view.is_known:
                 self._update_topic(queues, view)
-        if queues.count == 0 or self.room.holds(topic):
+        if queues.count == 0 or self.admission.room.holds(topic):
             return WaitsFor.TOPIC
         if partition is not None and partition >= queues.count:
             return WaitsFor.PARTITION
@@ -344,28 +275,6 @@ class Intake:
         error.topic, error.partition = topic, partition
         self._ledger.failed_alone(topic)
         return failed_delivery(self._loop, topic, partition, error)
-
-    def _withdraw(self, record: WaitingRecord) -> None:
-        if record in self.room:
-            self._leave_room(record)
-
-    def _leave_room(self, record: WaitingRecord, now_in: Iterable[object] = ()) -> None:
-        self.room.leave(record)
-        record.delivery._fate.withdraw = None
-        self._budget.give_back_waiting(record.size + RECORD_OVERHEAD)
-        self._ledger.moved(record, now_in)
-        if not len(self.room):
-            drainers, self._drainers = self._drainers, []
-            for waiter in drainers:
-                if not waiter.done():
-                    waiter.set_result(None)
-
-    def _fail_waiting(self, record: WaitingRecord, error: ProducerError) -> None:
-        error.topic, error.partition = record.topic, record.partition
-        fate = record.delivery._fate
-        self._leave_room(record)
-        self._ledger.failed_alone(record.topic)
-        fate.fail(error)
 
     # What ends the waiting
 
@@ -387,55 +296,34 @@ class Intake:
                 self._update_topic(self._expecting(name), topic)
             error = topic_error(topic)
             if error is not None:
-                for record in self.room.waiting_for_topic(name):
-                    self._fail_waiting(record, error.replica())
+                self.admission.topic_refused(name, error)
 
     def _update_topic(self, queues: TopicQueues, view: TopicView) -> None:
         moved = queues.update(view, self._sequences, self._keep_order)
         for queue in moved:
             self._sender.leader_moved(queue)
-        waiting = self.room.waiting_for_topic(view.name)
-        waiting += self.room.waiting_for_partitions(view.name, queues.count)
-        for record in waiting:
-            if record.partition is not None and record.partition >= queues.count:
-                self.room.join(record, WaitsFor.PARTITION)
-            else:
-                self.room.join(record, WaitsFor.MEMORY)
-        queues.blocked = self.room.holds(view.name)
-        if waiting:
-            self._admit()
-
-    def memory_released(self) -> None:
-        """Let waiting records in, once, at the end of this turn: woken one by one they would
-        leave in batches of one."""
-        if self.room.someone_waits_for_memory and not self._admission_scheduled:
-            self._admission_scheduled = True
-            self._loop.call_soon(self._admit)
-
-    def _admit(self) -> None:
-        self._admission_scheduled = False
-        while (record := self.room.next_for_memory()) is not None:
-            if not self._budget.take(record.size + RECORD_OVERHEAD):
-                return
-            self._append_waiting(record)
+        self.admission.topic_known(view.name, queues.count)
+        queues.blocked = self.admission.room.holds(view.name)
 
     def _append_waiting(self, record: WaitingRecord) -> None:
         queues = self._topics[record.topic]
         charge = record.size + RECORD_OVERHEAD
         try:
-            queue = self._route(
+            queue = self._router.route(
                 queues, record.partition, record.key, record.value, record.headers,
-                record.user_key, record.user_value,
+                record.user_key, record.user_value, self._unusable(queues),
             )  # fmt: skip
         except PartitionerError as error:
             self._budget.give_back(charge)
-            self._fail_waiting(record, error)
+            self.admission.fail(record, error)
             return
         assert queue is not None, "records whose partition is missing wait in another line"
         batch = queue.open
         if batch is None or not batch.has_room(record.size):
             batch = self._open_batch(queue, record.timestamp_ms, record.size, record.sent_at)
-        batch.created = min(batch.created, record.sent_at)
+        elif record.sent_at < batch.created:
+            batch.created = record.sent_at
+            self._sender.arm_deadline(queue, batch)
         index = batch.count
         append_record(
             batch.body,
@@ -448,51 +336,10 @@ class Intake:
         batch.count = index + 1
         batch.charged += charge
         batch.max_timestamp = max(batch.max_timestamp, record.timestamp_ms)
-        self._leave_room(record, (batch.fate,))
+        self.admission.leave(record, (batch.fate,))
         record.delivery._attach(batch.fate, index)
         if record.expedite and batch.sealed is None:
             self._seal(queue, batch, Sealed.EXPEDITE)
-
-    def _arm_room_timer(self) -> None:
-        oldest = self.room.oldest()
-        if oldest is not None and self._room_timer is None:
-            self._room_timer = self._loop.call_at(
-                oldest.sent_at + self._max_block, self._expire_waiting
-            )
-
-    def _expire_waiting(self) -> None:
-        self._room_timer = None
-        now = self._loop.time()
-        while (record := self.room.oldest()) is not None:
-            if record.sent_at + self._max_block > now:
-                break
-            self._fail_waiting(record, self._waited_too_long(record))
-        self._arm_room_timer()
-
-    def _waited_too_long(self, record: WaitingRecord) -> ProducerError:
-        limit = self._config.max_block_ms
-        cause = self._cluster.trouble()
-        error: ProducerError
-        if record.waits_for is WaitsFor.MEMORY:
-            error = BufferExhaustedError(
-                f"no room in buffer.memory ({self._budget.total} bytes) within {limit} ms"
-            )
-        elif record.waits_for is WaitsFor.PARTITION:
-            count = self._topics[record.topic].count
-            error = MetadataTimeoutError(
-                f"partition {record.partition} of topic {record.topic} with partition count"
-                f" {count} is not present in metadata after {limit} ms"
-            )
-        else:
-            view = self._cluster.view.topics.get(record.topic)
-            if cause is None and view is not None:
-                cause = topic_error(view, also_passing=True)
-            error = MetadataTimeoutError(
-                f"topic {record.topic} not present in metadata after {limit} ms"
-                + (f": {cause}" if cause is not None else "")
-            )
-        error.__cause__ = cause
-        return error
 
     # Flush, drain, close
 
@@ -507,18 +354,18 @@ class Intake:
         """Let no open batch linger any more."""
         self._seal_everything(Sealed.EXPEDITE)
 
-    def ask_partitioner(self, topic: str, key_bytes: bytes, key: object) -> int:
-        """Return the own partitioner's choice for a key alone."""
+    def partition_of(self, topic: str, key: bytes, user_key: object) -> int:
+        """Return the partition for a key alone; raises while the topic is unknown."""
         queues = self._topics.get(topic)
-        if queues is None or queues.blocked:
+        if queues is None or queues.count == 0:
             raise MetadataNotReadyError(f"the metadata of {topic} is not known yet", topic=topic)
-        return self._ask_partitioner(queues, key_bytes, None, (), key, None)
+        return self._router.partition_of(queues, key, user_key)
 
     def begin_flush(self) -> Flush:
         """Send everything without lingering; returns what to wait for."""
         self._flushing += 1
         self._seal_everything(Sealed.FLUSH)
-        flush = Flush([*self.room, *self._ledger.unsettled], self._loop)
+        flush = Flush([*self.admission.room, *self._ledger.unsettled], self._loop)
         self._ledger.flushes.append(flush)
         return flush
 
@@ -530,7 +377,7 @@ class Intake:
     def needs_drain(self, since: float) -> bool:
         """Return whether the sockets should have a turn before more records come."""
         return (
-            len(self.room) > 0
+            len(self.admission.room) > 0
             or self._since_turn >= self._batch_size
             or self._loop.time() - since >= 0.001
         )
@@ -539,33 +386,9 @@ class Intake:
         """The loop had a turn."""
         self._since_turn = 0
 
-    async def room_empty(self) -> None:
-        """Return once nobody waits for room or metadata. Cancelling abandons the wait only."""
-        while len(self.room):
-            waiter: asyncio.Future[None] = self._loop.create_future()
-            self._drainers.append(waiter)
-            await waiter
-
     def queues(self) -> list[PartitionQueue]:
         """Return every partition queue."""
         return [queue for queues in self._topics.values() for queue in queues.partitions]
-
-    def topic_queues(self, topic: str) -> TopicQueues | None:
-        """Return what is known of ``topic``'s partitions."""
-        return self._topics.get(topic)
-
-    def fail_all_waiting(self, make_error: Callable[[], ProducerError]) -> list[str]:
-        """Fail every waiting record; returns their topics."""
-        topics = []
-        for record in list(self.room):
-            topics.append(record.topic)
-            self._fail_waiting(record, make_error())
-        return topics
-
-    def close(self) -> None:
-        """Cancel the timer."""
-        if self._room_timer is not None:
-            self._room_timer.cancel()
 
 
 def _retire_assembler(queue: PartitionQueue) -> None:

@@ -92,6 +92,8 @@ class Sender:
 
     def arm_deadline(self, queue: PartitionQueue, batch: Batch) -> None:
         """Start the clock of delivery.timeout.ms: it counts from the oldest record's send()."""
+        if batch.deadline is not None:
+            batch.deadline.cancel()
         batch.deadline = self._loop.call_at(
             batch.created + self._delivery_timeout, self._expire, queue, batch
         )

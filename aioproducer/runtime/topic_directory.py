@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterable
 
 from aioproducer.core.cluster_view import ClusterView, TopicView
-from aioproducer.errors import MetadataNotReadyError
 from aioproducer.runtime.cluster import Cluster
 from aioproducer.runtime.topic_errors import topic_error
 
@@ -37,13 +36,6 @@ class TopicDirectory:
             waiters = self._waiters.get(topic, [])
             if waiter in waiters:
                 waiters.remove(waiter)
-
-    def count(self, topic: str) -> int:
-        """Return how many partitions ``topic`` has; raises while that is not known."""
-        view = self._cluster.view.topics.get(topic)
-        if view is None or not view.is_known:
-            raise MetadataNotReadyError(f"the metadata of {topic} is not known yet", topic=topic)
-        return len(view.partitions)
 
     def view_changed(self, view: ClusterView, topics: Iterable[str]) -> None:
         """Answer those who waited for ``topics``."""

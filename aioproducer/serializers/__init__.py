@@ -3,6 +3,7 @@
 from aioproducer.serializers.base import (
     SerializationContext,
     Serializer,
+    SerializerOf,
     resolve_serializer,
 )
 from aioproducer.serializers.builtin import (
@@ -16,6 +17,7 @@ __all__ = [
     "JsonSerializer",
     "SerializationContext",
     "Serializer",
+    "SerializerOf",
     "StringSerializer",
     "resolve_serializer",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 from aioproducer.errors import ConfigurationError, SerializationError
 from aioproducer.records import Header
@@ -30,6 +30,20 @@ class Serializer(Protocol):
     def serialize(self, value: Any, context: SerializationContext) -> Buffer | None:
         """Return the bytes of ``value``, or ``None`` for a null key or a tombstone."""
 
+
+T_contra = TypeVar("T_contra", contravariant=True)
+
+
+class ContextSerializer(Protocol[T_contra]):
+    """A :class:`Serializer` of values of one type, for type checkers."""
+
+    def serialize(self, value: T_contra, context: SerializationContext, /) -> Buffer | None:
+        """Return the bytes of ``value``."""
+
+
+T = TypeVar("T")
+SerializerOf = Callable[[T], Buffer | None] | ContextSerializer[T]
+"""What serializes values of type T: a callable, or an object with ``serialize()``."""
 
 Serialize = Callable[[Any, str, Sequence[Header]], Buffer | None]
 

@@ -1,0 +1,88 @@
+"""Many records behind one awaitable, each with an outcome of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from typing import Any, cast
+
+from aioproducer.delivery import Delivery
+from aioproducer.errors import DeliveryTimeoutError, ProducerError, SerializationError
+from aioproducer.records import Record, RecordMetadata, SendManyResult
+
+
+async def send_all(
+    records: Iterable[Record[Any, Any]] | AsyncIterable[Record[Any, Any]],
+    send: Callable[..., Delivery],
+    drain: Callable[[], Awaitable[None]],
+    expedite: Callable[[], None],
+    limit: float | None,
+) -> SendManyResult:
+    """Do what :meth:`AsyncProducer.send_many` promises."""
+    deliveries: list[Delivery | ProducerError] = []
+    try:
+        async with asyncio.timeout(limit):
+            await _queue_all(records, send, drain, deliveries)
+            expedite()
+            for delivery in deliveries:
+                if isinstance(delivery, Delivery) and not delivery.done():
+                    # Not `await delivery`: a timeout here must not cancel the record's Delivery.
+                    await asyncio.wait([cast("asyncio.Future[object]", delivery)])
+    except TimeoutError:
+        # What is still open is told apart below, record by record.
+        pass
+    except asyncio.CancelledError:
+        for delivery in deliveries:
+            if isinstance(delivery, Delivery):
+                delivery.cancel()
+        raise
+    return SendManyResult([_outcome(delivery, limit) for delivery in deliveries])
+
+
+async def _queue_all(
+    records: Iterable[Record[Any, Any]] | AsyncIterable[Record[Any, Any]],
+    send: Callable[..., Delivery],
+    drain: Callable[[], Awaitable[None]],
+    deliveries: list[Delivery | ProducerError],
+) -> None:
+    if isinstance(records, AsyncIterable):
+        async for record in records:
+            deliveries.append(_queue(record, send))
+            await drain()
+    else:
+        for record in records:
+            deliveries.append(_queue(record, send))
+            await drain()
+
+
+def _queue(record: Record[Any, Any], send: Callable[..., Delivery]) -> Delivery | ProducerError:
+    try:
+        return send(
+            record.topic,
+            record.value,
+            key=record.key,
+            partition=record.partition,
+            timestamp_ms=record.timestamp_ms,
+            headers=record.headers,
+        )
+    except (TypeError, ValueError, AttributeError) as error:
+        failure = SerializationError(f"the record cannot be sent: {error}")
+        failure.__cause__ = error
+        return failure
+
+
+def _outcome(
+    delivery: Delivery | ProducerError, limit: float | None
+) -> RecordMetadata | ProducerError:
+    if isinstance(delivery, ProducerError):
+        return delivery
+    if delivery.done():
+        return delivery.exception() or delivery.result()
+    error = DeliveryTimeoutError(
+        f"not acknowledged within {limit:g} s",
+        persisted="no" if delivery._fate.withdraw is not None else "maybe",
+        topic=delivery.topic,
+        partition=delivery.partition,
+    )
+    delivery.cancel()
+    return error

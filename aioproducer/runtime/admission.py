@@ -1,0 +1,190 @@
+"""Admission: who waits for metadata or memory, who is let in when, who has waited too long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from aioproducer.config import ProducerConfig
+from aioproducer.core.memory_budget import RECORD_OVERHEAD, MemoryBudget
+from aioproducer.core.waiting_room import WaitingRecord, WaitingRoom, WaitsFor
+from aioproducer.delivery import Delivery, Fate
+from aioproducer.errors import BufferExhaustedError, MetadataTimeoutError, ProducerError
+from aioproducer.runtime.cluster import Cluster
+from aioproducer.runtime.ledger import Ledger
+from aioproducer.runtime.topic_errors import topic_error
+
+
+class Admission:
+    """The waiting room with its clock. Plain calls only; it has no task."""
+
+    def __init__(
+        self,
+        config: ProducerConfig,
+        cluster: Cluster,
+        ledger: Ledger,
+        budget: MemoryBudget,
+        *,
+        append: Callable[[WaitingRecord], None],
+        memory_short: Callable[[], None],
+    ) -> None:
+        self.room = WaitingRoom()
+        self._max_block_ms = config.max_block_ms
+        self._cluster = cluster
+        self._ledger = ledger
+        self._budget = budget
+        self._append = append
+        self._memory_short = memory_short
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._scheduled = False
+        self._drainers: list[asyncio.Future[None]] = []
+
+    # In
+
+    def let_wait(self, record: WaitingRecord, waits_for: WaitsFor) -> Delivery | None:
+        """Give ``record`` a place and return its Delivery; ``None`` if the room is full."""
+        if not self._budget.take_waiting(record.size + RECORD_OVERHEAD):
+            return None
+        record.take_copies()
+        fate = Fate(self._loop, record.topic, record.partition, count=1)
+        key, value = record.key, record.value
+        record.delivery = Delivery(
+            fate,
+            0,
+            record.timestamp_ms,
+            -1 if key is None else len(key),
+            -1 if value is None else len(value),
+        )
+        fate.withdraw = lambda: self._withdraw(record)
+        first_for_memory = not self.room.someone_waits_for_memory
+        self.room.join(record, waits_for)
+        if waits_for is WaitsFor.MEMORY:
+            if first_for_memory:
+                self._memory_short()
+            self.memory_released()
+        else:
+            self._cluster.track(record.topic, record.sent_at)
+            self._cluster.request_update(record.topic)
+        self._arm_timer()
+        return record.delivery
+
+    # Out
+
+    def topic_known(self, topic: str, count: int) -> None:
+        """Let those go on who waited for ``topic``, which has ``count`` partitions."""
+        waiting = self.room.waiting_for_topic(topic)
+        waiting += self.room.waiting_for_partitions(topic, count)
+        for record in waiting:
+            missing = record.partition is not None and record.partition >= count
+            self.room.join(record, WaitsFor.PARTITION if missing else WaitsFor.MEMORY)
+        if waiting:
+            self._admit()
+
+    def topic_refused(self, topic: str, error: ProducerError) -> None:
+        """Fail those who waited for a topic that may not be used."""
+        for record in self.room.waiting_for_topic(topic):
+            self.fail(record, error.replica())
+
+    def memory_released(self) -> None:
+        """Let records in, once, at the end of this turn.
+
+        Woken one by one they would leave in batches of one.
+        """
+        if self.room.someone_waits_for_memory and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._admit)
+
+    def _admit(self) -> None:
+        self._scheduled = False
+        while (record := self.room.next_for_memory()) is not None:
+            if not self._budget.take(record.size + RECORD_OVERHEAD):
+                return
+            self._append(record)
+
+    def leave(self, record: WaitingRecord, for_batch: Iterable[object] = ()) -> None:
+        """Forget ``record``; ``for_batch`` is the fate of the batch that took it."""
+        self.room.leave(record)
+        record.delivery._fate.withdraw = None
+        self._budget.give_back_waiting(record.size + RECORD_OVERHEAD)
+        self._ledger.moved(record, for_batch)
+        if not len(self.room):
+            drainers, self._drainers = self._drainers, []
+            for waiter in drainers:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def fail(self, record: WaitingRecord, error: ProducerError) -> None:
+        """Fail a record that waits."""
+        error.topic, error.partition = record.topic, record.partition
+        fate = record.delivery._fate
+        self.leave(record)
+        self._ledger.failed_alone(record.topic)
+        fate.fail(error)
+
+    def fail_all(self, make_error: Callable[[], ProducerError]) -> list[str]:
+        """Fail every waiting record; returns their topics."""
+        topics = []
+        for record in list(self.room):
+            topics.append(record.topic)
+            self.fail(record, make_error())
+        return topics
+
+    def _withdraw(self, record: WaitingRecord) -> None:
+        if record in self.room:
+            self.leave(record)
+
+    async def empty(self) -> None:
+        """Return once nobody waits. Cancelling abandons the wait only."""
+        while len(self.room):
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._drainers.append(waiter)
+            await waiter
+
+    # The clock of max.block.ms
+
+    def _arm_timer(self) -> None:
+        oldest = self.room.oldest()
+        if oldest is not None and self._timer is None:
+            deadline = oldest.sent_at + self._max_block_ms / 1000
+            self._timer = self._loop.call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        # Armed for whoever has waited longest when it fires; all wait equally long.
+        self._timer = None
+        limit = self._loop.time() - self._max_block_ms / 1000
+        while (record := self.room.oldest()) is not None and record.sent_at <= limit:
+            self.fail(record, self._waited_too_long(record))
+        self._arm_timer()
+
+    def _waited_too_long(self, record: WaitingRecord) -> ProducerError:
+        limit = self._max_block_ms
+        cause = self._cluster.trouble()
+        error: ProducerError
+        if record.waits_for is WaitsFor.MEMORY:
+            error = BufferExhaustedError(
+                f"no room in buffer.memory ({self._budget.total} bytes) within {limit} ms"
+            )
+        elif record.waits_for is WaitsFor.PARTITION:
+            view = self._cluster.view.topics.get(record.topic)
+            count = len(view.partitions) if view is not None else 0
+            error = MetadataTimeoutError(
+                f"partition {record.partition} of topic {record.topic} with partition count"
+                f" {count} is not present in metadata after {limit} ms"
+            )
+        else:
+            view = self._cluster.view.topics.get(record.topic)
+            if cause is None and view is not None:
+                cause = topic_error(view, also_passing=True)
+            error = MetadataTimeoutError(
+                f"topic {record.topic} not present in metadata after {limit} ms"
+                + (f": {cause}" if cause is not None else "")
+            )
+        error.__cause__ = cause
+        return error
+
+    def close(self) -> None:
+        """Cancel the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
