@@ -83,7 +83,7 @@ def _gunzip(data: bytes, limit: int) -> bytes:
 def _unsnappy(data: bytes, limit: int) -> bytes:
     """Decompress xerial's framing, which Java writes, or a bare block, which librdkafka writes."""
     if not data.startswith(XERIAL_MAGIC):
-        return _unsnappy_block(data, limit)
+        return _unsnappy_block(data, limit, limit)
     offset = len(XERIAL_HEADER)
     if len(data) < offset:
         raise _corrupt("snappy", "it ends early")
@@ -94,15 +94,15 @@ def _unsnappy(data: bytes, limit: int) -> bytes:
         offset = start + size
         if size < 0 or offset > len(data):
             raise _corrupt("snappy", f"a block of {size} bytes at byte {start} of {len(data)}")
-        out += _unsnappy_block(data[start:offset], limit - len(out))
+        out += _unsnappy_block(data[start:offset], limit - len(out), limit)
     return bytes(out)
 
 
-def _unsnappy_block(block: bytes, limit: int) -> bytes:
+def _unsnappy_block(block: bytes, room: int, limit: int) -> bytes:
     cramjam: Any = importlib.import_module("cramjam")
     try:
         # A block begins with the size of what it holds: known before anything is allocated.
-        if block and cramjam.snappy.decompress_raw_len(block) > limit:
+        if block and cramjam.snappy.decompress_raw_len(block) > room:
             raise _too_large(limit)
         return bytes(cramjam.snappy.decompress_raw(block))
     except cramjam.DecompressionError as error:
