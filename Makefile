@@ -36,14 +36,14 @@ clean:  ## remove .venv and everything that was generated
 	@if command -v uv >/dev/null; then set -x; \
 	  uv pip install --python $(BIN)/python -e '.[compression,testing]'; \
 	else set -x; \
-	  $(BIN)/python -m pip install --quiet -e '.[compression,testing]'; fi
+	  PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -e '.[compression,testing]'; fi
 	@touch $@
 
 .venv/.installed-dev: pyproject.toml | .venv
 	@if command -v uv >/dev/null; then set -x; \
 	  uv pip install --python $(BIN)/python -e '.[all]' --group dev; \
 	else set -x; \
-	  $(BIN)/python -m pip install --quiet -e '.[all]' --group dev; fi
+	  PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -e '.[all]' --group dev; fi
 	@touch $@ .venv/.installed-demo
 
 .venv:

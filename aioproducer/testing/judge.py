@@ -73,7 +73,7 @@ async def read_topic_async(
     topic: str,
     *,
     isolation: Isolation = "read_uncommitted",
-    timeout: float = 60.0,  # noqa: ASYNC109 - bounds a thread, which cannot be cancelled
+    timeout: float = 60.0,
 ) -> list[ReadRecord]:
     """As `read_topic`, in a worker thread, which goes on to its end when this is cancelled."""
     return await asyncio.to_thread(
