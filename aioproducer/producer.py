@@ -24,6 +24,7 @@ from aioproducer.errors import (
     NotStartedError,
     ProducerClosedError,
     ProducerStateError,
+    ProducerTimeoutError,
     SerializationError,
     WrongLoopError,
 )
@@ -353,7 +354,7 @@ class AsyncProducer(Generic[K, V]):
         """
         engine = self._require_engine()
         return await send_all(
-            records, self.send, self.drain, engine.intake.expedite_everything, timeout
+            records, self.send, self._catch_up, engine.intake.expedite_everything, timeout
         )
 
     # Waiting
@@ -363,18 +364,29 @@ class AsyncProducer(Generic[K, V]):
 
         Returns at once while there is room, but gives the loop a turn after each ``batch.size``
         bytes or millisecond, so that a synchronous source cannot starve the sockets. Raises
-        :exc:`TimeoutError` if records still wait after ``timeout`` seconds (default:
-        ``max.block.ms``). Cancelling abandons the wait only.
+        :exc:`ProducerTimeoutError` if records still wait for room or metadata after ``timeout``
+        seconds (default: ``max.block.ms``). Cancelling abandons the wait only.
         """
+        if not self._require_engine().intake.needs_drain(self._last_turn):
+            return
+        limit = self.config.max_block_ms / 1000 if timeout is None else timeout
+        try:
+            async with asyncio.timeout(limit):
+                await self._catch_up()
+        except TimeoutError as error:
+            raise ProducerTimeoutError(
+                f"records still waited for room after {limit:g} s"
+            ) from error
+
+    async def _catch_up(self) -> None:
+        """Drain without a bound of its own: those who wait for room are bounded each."""
         engine = self._require_engine()
         intake = engine.intake
         if not intake.needs_drain(self._last_turn):
             return
         await asyncio.sleep(0)
         if len(engine.admission.room):
-            limit = self.config.max_block_ms / 1000 if timeout is None else timeout
-            async with asyncio.timeout(limit):
-                await engine.admission.empty()
+            await engine.admission.empty()
         intake.turn_given()
         self._last_turn = get_running_loop().time()
 

@@ -22,18 +22,20 @@ def murmur2(data: Buffer) -> int:
     size = len(data)
     count = size >> 2
     words = _UNPACK_WORDS[count](data) if count < 64 else struct.unpack_from(f"<{count}I", data)
+    # Locals, so that a compiler can be told their C types; as literals they would stay objects.
+    factor = 0x5BD1E995
+    mask = 0xFFFFFFFF
     state = _SEED ^ size
-    # The constants stand in the loop as literals: CPython loads them as fast as locals. One mask
-    # serves both products, for their lower 32 bits depend on nothing above.
     for word in words:
-        word = word * 0x5BD1E995 & 0xFFFFFFFF
-        state = (state * 0x5BD1E995 ^ (word ^ word >> 24) * 0x5BD1E995) & 0xFFFFFFFF
+        word = word * factor & mask
+        # One mask serves both products: their lower 32 bits depend on nothing above.
+        state = (state * factor ^ (word ^ word >> 24) * factor) & mask
     rest = size & 3
     if rest:
         state ^= int.from_bytes(data[-rest:], "little")
-        state = state * 0x5BD1E995 & 0xFFFFFFFF
+        state = state * factor & mask
     state ^= state >> 13
-    state = state * 0x5BD1E995 & 0xFFFFFFFF
+    state = state * factor & mask
     return state ^ state >> 15
 
 

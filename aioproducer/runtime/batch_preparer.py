@@ -35,7 +35,11 @@ class BatchPreparer:
         if batch.preparing:
             return False
         if len(batch.body) * compressor.cost_ns_per_byte < THREAD_PAYS_FROM_NS:
-            self._adopt(queue, batch, compressor.compress(batch.body))
+            try:
+                self._adopt(queue, batch, compressor.compress(batch.body))
+            except Exception as error:
+                done(queue, batch, _failure(error))
+                return False
             return True
         if self._executor is None:
             self._executor = ThreadPoolExecutor(2, f"{self._client_id}:compress")
@@ -55,9 +59,7 @@ class BatchPreparer:
             self._adopt(queue, batch, future.result())
             done(queue, batch, None)
             return
-        failure = SerializationError(f"the batch could not be compressed: {error}")
-        failure.__cause__ = error
-        done(queue, batch, failure)
+        done(queue, batch, _failure(error))
 
     def _adopt(self, queue: PartitionQueue, batch: Batch, payload: bytes) -> None:
         assert self._compressor is not None
@@ -70,3 +72,9 @@ class BatchPreparer:
         """End the worker threads."""
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _failure(error: BaseException) -> SerializationError:
+    failure = SerializationError(f"the batch could not be compressed: {error}")
+    failure.__cause__ = error
+    return failure

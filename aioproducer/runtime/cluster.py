@@ -203,7 +203,9 @@ class Cluster:
         for broker in view.brokers.values():
             self._keep_manager(broker)
         for node_id in [n for n in self._managers if n >= 0 and n not in view.brokers]:
-            self._drop_manager(node_id)
+            # A broker on its way out may still answer what it was asked.
+            if not self._managers[node_id].in_flight:
+                self._drop_manager(node_id)
         if any(m.is_connected for n, m in self._managers.items() if n >= 0):
             for node_id in [n for n in self._managers if n < 0]:
                 self._drop_manager(node_id)
@@ -235,6 +237,8 @@ class Cluster:
         self._tasks[node_id] = self._supervisor.start(
             manager.run(), name=f"{self._client_id}:broker-{node_id}"
         )
+        # Partitions may stand in line for a broker that was gone for a while.
+        manager.schedule_drain()
         return manager
 
     def _drop_manager(self, node_id: int) -> None:

@@ -28,6 +28,7 @@ class ProduceWork(NamedTuple):
     expect_answer: bool
     answered: Callable[[Any], None]
     lost: Callable[[ProducerError], None]
+    refused: Callable[[ProducerError], None]
     written: Callable[[], None]
 
 
@@ -36,6 +37,9 @@ class WorkSource(Protocol):
 
     def next_work(self, node_id: int) -> ProduceWork | None:
         """Return the next request for this broker, ``None`` if nothing is ready for it."""
+
+    def has_work(self, node_id: int) -> bool:
+        """Return whether any partition stands in line for this broker."""
 
 
 class ConnectionManager:
@@ -102,7 +106,8 @@ class ConnectionManager:
         if source is None:
             return
         if connection is None or not connection.is_open:
-            self._wanted.set()
+            if source.has_work(self.node_id):
+                self._wanted.set()
             return
         wait = connection.throttled_until - self._loop.time()
         if wait > 0:
@@ -115,8 +120,9 @@ class ConnectionManager:
             work = source.next_work(self.node_id)
             if work is None:
                 break
-            buffers += self._register(connection, work)
-            written.append(work.written)
+            if (bytes_of_work := self._register(connection, work)) is not None:
+                buffers += bytes_of_work
+                written.append(work.written)
         if buffers and connection.is_open:
             connection.write(buffers)
             for call in written:
@@ -126,15 +132,16 @@ class ConnectionManager:
 
     def _register(
         self, connection: BrokerConnection, work: ProduceWork
-    ) -> list[bytes | bytearray | memoryview]:
+    ) -> list[bytes | bytearray | memoryview] | None:
+        """Put ``work`` in flight; ``None`` if this broker cannot take it and it was told so."""
         try:
             version = negotiate(ApiKey.PRODUCE, connection.protocol.versions, at_most=work.at_most)
             return connection.send(
                 work.request, version, work.answered, work.lost, expect_answer=work.expect_answer
             )
         except ProducerError as error:
-            work.lost(error)
-            return []
+            work.refused(error)
+            return None
 
     def _after_throttle(self) -> None:
         self._throttle_timer = None
@@ -188,7 +195,9 @@ class ConnectionManager:
                 self._wanted.clear()
                 await self._connect_once()
                 if self._connection is not None:
+                    self._wanted.clear()
                     await self._stay(self._connection)
+                    self.schedule_drain()
         finally:
             self._tear_down()
 
@@ -201,22 +210,19 @@ class ConnectionManager:
             logger.debug("[%s] %s", self._client_id, error)
             self._wake_ready(error)
             self._on_lost(self, error)
-            config = self._config
-            delay = backoff_ms(
-                config.reconnect_backoff_ms,
-                config.reconnect_backoff_max_ms,
-                self.failures - 1,
-                self._rng,
-            )
-            await asyncio.sleep(delay / 1000)
-            if self._source is not None:
-                self._drain()
+            await asyncio.sleep(self._reconnect_delay(self.failures - 1))
+            self.schedule_drain()
             return
         self._connection = connection
         self.failures = 0
         self.last_error = None
         self._wake_ready(None)
         self.schedule_drain()
+
+    def _reconnect_delay(self, attempt: int) -> float:
+        config = self._config
+        base, maximum = config.reconnect_backoff_ms, config.reconnect_backoff_max_ms
+        return backoff_ms(base, maximum, attempt, self._rng) / 1000
 
     async def _stay(self, connection: BrokerConnection) -> None:
         """Wait until the connection ends, or end it when nothing used it for long."""
@@ -239,6 +245,8 @@ class ConnectionManager:
         cause = connection.closed.result()
         self.last_error = cause
         self._on_lost(self, cause)
+        # A broker that accepts and hangs up must not be called in a tight circle.
+        await asyncio.sleep(self._reconnect_delay(0))
 
     async def _connect(self) -> BrokerConnection:
         """Connect to the first of the name's addresses that answers as a Kafka broker."""

@@ -136,6 +136,7 @@ class Engine:
         names = tuple(topics)
         self.intake.view_changed(view, names)
         self.topics.view_changed(view, names)
+        self.sender.chase_leaders()
 
     def _memory_released(self) -> None:
         self.admission.memory_released()

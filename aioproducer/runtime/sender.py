@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aioproducer.config import ProducerConfig
 from aioproducer.core.backoff import backoff_ms
@@ -83,6 +83,18 @@ class Sender:
             head.retry_at = 0.0
         self.offer(queue)
 
+    def chase_leaders(self) -> None:
+        """Ask again for the leaders of partitions that have something to send but no leader."""
+        for queue in list(self._leaderless):
+            if queue.head() is None or queue.leader != NO_LEADER:
+                del self._leaderless[queue]
+            else:
+                self._cluster.request_update(queue.topic.name)
+
+    def has_work(self, node_id: int) -> bool:
+        """Return whether any partition stands in line for a broker."""
+        return bool(self._lines.get(node_id))
+
     def identity_acquired(self) -> None:
         """Go on with everything that waited for a producer id."""
         for node_id, line in self._lines.items():
@@ -112,15 +124,20 @@ class Sender:
         if not shipments:
             return None
         config = self._config
-        exchange = ProduceExchange(
-            shipments, acks=config.acks, timeout_ms=config.request_timeout_ms
-        )
+        try:
+            exchange = ProduceExchange(
+                shipments, acks=config.acks, timeout_ms=config.request_timeout_ms
+            )
+        except Exception as error:
+            self._give_up(shipments, error)
+            return None
         return ProduceWork(
             request=exchange.request,
             at_most=None if exchange.has_topic_ids else _LAST_PRODUCE_WITH_NAMES,
             expect_answer=config.acks != 0,
             answered=lambda response: self._answered(node_id, exchange, response),
             lost=lambda error: self._lost(exchange, error),
+            refused=lambda error: self._refused(exchange.shipments, error),
             written=lambda: self._written(exchange),
         )
 
@@ -196,7 +213,10 @@ class Sender:
             self._lost(exchange, error)
             raise
         for shipment, answer in pairs:
-            self._judge(*shipment, answer)
+            try:
+                self._judge(*shipment, answer)
+            except Exception as error:
+                self._give_up([shipment], error)
             if answer.current_leader is not None and answer.error_code:
                 leader, epoch = answer.current_leader
                 self._cluster.apply_hint(
@@ -206,6 +226,19 @@ class Sender:
                     epoch,
                     response.node_endpoints,
                 )
+
+    def _refused(self, shipments: Sequence[Shipment], error: ProducerError) -> None:
+        """Fail what this broker's versions cannot carry."""
+        judgement = Judgement(Ruling.FAIL, breaks_sequence=self._config.enable_idempotence)
+        for queue, batch in shipments:
+            self._settle(queue, batch, judgement, error=error.replica())
+
+    def _give_up(self, shipments: Sequence[Shipment], error: Exception) -> None:
+        """Fail what an unexpected exception hit, so that nothing else suffers from it."""
+        logger.error("[%s] unexpected error while sending", self._client_id, exc_info=error)
+        failure = ProducerError(f"unexpected error while sending: {error!r}", persisted="maybe")
+        failure.__cause__ = error
+        self._refused([s for s in shipments if s.batch in s.queue.on_wire], failure)
 
     def _lost(self, exchange: ProduceExchange, error: ProducerError) -> None:
         for queue, batch in exchange.shipments:
