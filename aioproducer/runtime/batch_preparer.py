@@ -37,7 +37,7 @@ class BatchPreparer:
         if len(batch.body) * compressor.cost_ns_per_byte < THREAD_PAYS_FROM_NS:
             try:
                 self._adopt(queue, batch, compressor.compress(batch.body))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - a codec's fault is this batch's alone
                 done(queue, batch, _failure(error))
                 return False
             return True

@@ -24,6 +24,7 @@ class BrokerConnection(asyncio.Protocol):
         *,
         request_timeout: float,
         max_in_flight: int,
+        await_written: bool = False,
         on_room: Callable[[], None],
     ) -> None:
         self.address = address
@@ -32,6 +33,8 @@ class BrokerConnection(asyncio.Protocol):
         self._request_timeout = request_timeout
         self._max_in_flight = max_in_flight
         self._on_room = on_room
+        self._await_written = await_written
+        self._unwritten: list[tuple[Callable[[], None], Lost]] = []
         self._writable = True
         self._timer: asyncio.TimerHandle | None = None
         self._cause: ProducerError | None = None
@@ -106,6 +109,19 @@ class BrokerConnection(asyncio.Protocol):
         assert self._transport is not None
         self._transport.writelines(buffers)
 
+    def when_written(self, written: Callable[[], None], lost: Lost) -> None:
+        """Call ``written`` once the transport holds nothing back, or ``lost`` if it never will.
+
+        With acks=0 this is all that can be known of a request.
+        """
+        assert self._transport is not None
+        if self._cause is not None:
+            lost(self._cause)
+        elif self._transport.get_write_buffer_size() == 0:
+            written()
+        else:
+            self._unwritten.append((written, lost))
+
     def throttle(self, milliseconds: int) -> None:
         """Send nothing more for that long, as the broker asked (KIP-219)."""
         self.throttled_until = max(self.throttled_until, self._loop.time() + milliseconds / 1000)
@@ -126,6 +142,9 @@ class BrokerConnection(asyncio.Protocol):
         raw = transport.get_extra_info("socket")
         if raw is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if self._await_written:
+            # Then writing is paused until every byte has gone, and resumed only after that.
+            self._transport.set_write_buffer_limits(high=0)
         if self._cause is not None:
             self._transport.abort()
 
@@ -149,6 +168,9 @@ class BrokerConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._writable = True
+        unwritten, self._unwritten = self._unwritten, []
+        for written, _ in unwritten:
+            written()
         self._on_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -165,6 +187,9 @@ class BrokerConnection(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
         assert self._cause is not None
+        unwritten, self._unwritten = self._unwritten, []
+        for _, lost in unwritten:
+            lost(self._cause)
         while self.protocol.in_flight:
             pending = self.protocol.in_flight.popleft()
             _, lost = cast("tuple[Answered, Lost]", pending.tag)

@@ -114,21 +114,30 @@ class ConnectionManager:
             if self._throttle_timer is None:
                 self._throttle_timer = self._loop.call_later(wait, self._after_throttle)
             return
+        self._write_ready(connection, source)
+
+    def _write_ready(self, connection: BrokerConnection, source: WorkSource) -> None:
+        """Write as many requests as there is room for, in one go."""
         buffers: list[bytes | bytearray | memoryview] = []
-        written: list[Callable[[], None]] = []
-        while connection.has_room and len(written) < _REQUESTS_PER_WRITE:
+        unanswered: list[ProduceWork] = []
+        count = 0
+        while connection.has_room and count < _REQUESTS_PER_WRITE:
             work = source.next_work(self.node_id)
             if work is None:
                 break
-            if (bytes_of_work := self._register(connection, work)) is not None:
-                buffers += bytes_of_work
-                written.append(work.written)
-        if buffers and connection.is_open:
-            connection.write(buffers)
-            for call in written:
-                call()
-            if len(written) == _REQUESTS_PER_WRITE:
-                self.schedule_drain()
+            if (bytes_of_work := self._register(connection, work)) is None:
+                continue
+            buffers += bytes_of_work
+            count += 1
+            if not work.expect_answer:
+                unanswered.append(work)
+        if not buffers:
+            return
+        connection.write(buffers)
+        for work in unanswered:
+            connection.when_written(work.written, work.lost)
+        if count == _REQUESTS_PER_WRITE:
+            self.schedule_drain()
 
     def _register(
         self, connection: BrokerConnection, work: ProduceWork
@@ -301,6 +310,7 @@ class ConnectionManager:
             self._client_id,
             request_timeout=config.request_timeout_ms / 1000,
             max_in_flight=config.max_in_flight_requests_per_connection,
+            await_written=config.acks == 0,
             on_room=self._on_room,
         )
         try:

@@ -128,7 +128,7 @@ class Sender:
             exchange = ProduceExchange(
                 shipments, acks=config.acks, timeout_ms=config.request_timeout_ms
             )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the task must outlive it
             self._give_up(shipments, error)
             return None
         return ProduceWork(
@@ -215,7 +215,7 @@ class Sender:
         for shipment, answer in pairs:
             try:
                 self._judge(*shipment, answer)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the other partitions go on
                 self._give_up([shipment], error)
             if answer.current_leader is not None and answer.error_code:
                 leader, epoch = answer.current_leader
