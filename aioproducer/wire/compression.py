@@ -45,13 +45,13 @@ class Codec:
     name: str
     id: int
     extra: str = ""
-    default_level: int | None = None
+    default_level: int = 0
     levels: tuple[int, int] | None = None
 
 
 CODECS: Final = (
     Codec("none", NONE),
-    Codec("gzip", GZIP, default_level=-1, levels=(-1, 9)),
+    Codec("gzip", GZIP, default_level=-1, levels=(1, 9)),
     Codec("snappy", SNAPPY, extra="snappy"),
     Codec("lz4", LZ4, extra="lz4", default_level=_LZ4_FAST_LEVEL, levels=(1, 17)),
     Codec("zstd", ZSTD, extra="zstd", default_level=3, levels=(-131072, 22)),
@@ -87,26 +87,22 @@ def get(name: str, level: int | None = None) -> Compressor:
     codec = _codec(name)
     if level is None:
         level = codec.default_level
-    elif codec.levels is None:
-        raise ConfigurationError(f"compression.type={name} has no levels, {level} was asked for")
-    if level is None:
-        level = 0
-    elif codec.levels is not None and not codec.levels[0] <= level <= codec.levels[1]:
-        low, high = codec.levels
-        raise ConfigurationError(
-            f"compression.{name}.level={level} is not between {low} and {high}"
-        )
+    _check_level(codec, level)
     require(name)
-    match codec.id:
-        case 1:
-            return Compressor(codec, _gzip_compressor(level), _gzip_cost(level))
-        case 2:
-            return Compressor(codec, _snappy_compressor(), 0.9)
-        case 3:
-            return Compressor(codec, _lz4_compressor(level), _lz4_cost(level))
-        case 4:
-            return Compressor(codec, _zstd_compressor(level), _zstd_cost(level))
-    return Compressor(codec, bytes, 0.0)
+    cost = next((ns for highest, ns in _COSTS[codec.id] if level <= highest), _SLOWEST)
+    return Compressor(codec, _FACTORIES[codec.id](level), cost)
+
+
+def _check_level(codec: Codec, level: int) -> None:
+    if level == codec.default_level:
+        return
+    if codec.levels is None:
+        raise ConfigurationError(f"compression.type={codec.name} has no levels, not even {level}")
+    low, high = codec.levels
+    if not low <= level <= high:
+        raise ConfigurationError(
+            f"compression.{codec.name}.level={level} is not between {low} and {high}"
+        )
 
 
 def require(name: str) -> None:
@@ -147,6 +143,10 @@ def importable(package: str) -> bool:
     return True
 
 
+def _no_compressor(_level: int) -> Callable[[Buffer], bytes]:
+    return bytes
+
+
 def _gzip_compressor(level: int) -> Callable[[Buffer], bytes]:
     def compress(body: Buffer) -> bytes:
         member = zlib.compressobj(level, zlib.DEFLATED, GZIP_WINDOW)
@@ -155,11 +155,7 @@ def _gzip_compressor(level: int) -> Callable[[Buffer], bytes]:
     return compress
 
 
-def _gzip_cost(level: int) -> float:
-    return 5.0 if 0 <= level <= 2 else 12.0 if level <= 6 else 25.0
-
-
-def _snappy_compressor() -> Callable[[Buffer], bytes]:
+def _snappy_compressor(_level: int) -> Callable[[Buffer], bytes]:
     compress_raw = importlib.import_module("cramjam").snappy.compress_raw
 
     def compress(body: Buffer) -> bytes:
@@ -219,10 +215,6 @@ def _lz4_by_cramjam(level: int) -> Callable[[Buffer], bytes]:
     return compress
 
 
-def _lz4_cost(level: int) -> float:
-    return 1.0 if level == _LZ4_FAST_LEVEL else 15.0 if level < _LZ4_FAST_LEVEL else 60.0
-
-
 def _zstd_compressor(level: int) -> Callable[[Buffer], bytes]:
     # A compressor object costs as much to make as 16 KiB to compress, and may not be used by two
     # threads at once: whoever compresses takes one out of the pool and puts it back. pop() and
@@ -247,5 +239,19 @@ def _zstd_compressor(level: int) -> Callable[[Buffer], bytes]:
     return compress
 
 
-def _zstd_cost(level: int) -> float:
-    return 2.0 if level <= 3 else 10.0 if level <= 9 else 100.0
+_FACTORIES: Final[dict[int, Callable[[int], Callable[[Buffer], bytes]]]] = {
+    NONE: _no_compressor,
+    GZIP: _gzip_compressor,
+    SNAPPY: _snappy_compressor,
+    LZ4: _lz4_compressor,
+    ZSTD: _zstd_compressor,
+}
+# Nanoseconds per byte of 64 KiB of JSON, measured on one core, up to each level.
+_COSTS: Final[dict[int, tuple[tuple[int, float], ...]]] = {
+    NONE: ((0, 0.0),),
+    GZIP: ((-1, 16.0), (2, 5.0), (6, 16.0), (9, 50.0)),
+    SNAPPY: ((0, 0.9),),
+    LZ4: ((3, 7.0), (8, 12.0), (9, 0.9), (17, 45.0)),
+    ZSTD: ((3, 2.0), (5, 6.0), (9, 14.0), (15, 50.0)),
+}
+_SLOWEST: Final = 300.0

@@ -141,7 +141,8 @@ def test_zstd_compressor_objects_are_used_again(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("name", "level"), [("gzip", 10), ("gzip", -2), ("lz4", 0), ("lz4", 18), ("zstd", 23)]
+    ("name", "level"),
+    [("gzip", 10), ("gzip", 0), ("gzip", -2), ("lz4", 0), ("lz4", 18), ("zstd", 23)],
 )
 def test_a_level_out_of_range_is_refused(name: str, level: int) -> None:
     with pytest.raises(ConfigurationError, match=f"compression.{name}.level={level} is not"):
