@@ -89,9 +89,14 @@ class Cluster:
         """Return the manager of a known broker."""
         return self._managers.get(node_id)
 
-    def unreachable_nodes(self) -> frozenset[int]:
-        """Return the brokers whose last connection attempt failed."""
-        return frozenset(n for n, m in self._managers.items() if m.failures and n >= 0)
+    def stalled_nodes(self, seconds: float) -> frozenset[int]:
+        """Return the brokers to which ready batches could not be written for that long."""
+        limit = self._loop.time() - seconds
+        return frozenset(
+            node_id
+            for node_id, manager in self._managers.items()
+            if manager.stalled_since is not None and manager.stalled_since < limit
+        )
 
     def trouble(self) -> ProducerError | None:
         """Return why no broker can be reached, ``None`` if one is or may yet be."""

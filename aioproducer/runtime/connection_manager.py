@@ -63,6 +63,8 @@ class ConnectionManager:
         self.port = port
         self.last_error: ProducerError | None = None
         self.failures = 0
+        # Since when something is ready for this broker and nothing could be written.
+        self.stalled_since: float | None = None
         self._config = config
         self._client_id = client_id
         self._rng = rng
@@ -105,9 +107,13 @@ class ConnectionManager:
         connection, source = self._connection, self._source
         if source is None:
             return
+        if not source.has_work(self.node_id):
+            self.stalled_since = None
+            return
+        if self.stalled_since is None:
+            self.stalled_since = self._loop.time()
         if connection is None or not connection.is_open:
-            if source.has_work(self.node_id):
-                self._wanted.set()
+            self._wanted.set()
             return
         wait = connection.throttled_until - self._loop.time()
         if wait > 0:
@@ -133,6 +139,7 @@ class ConnectionManager:
                 unanswered.append(work)
         if not buffers:
             return
+        self.stalled_since = None
         connection.write(buffers)
         for work in unanswered:
             connection.when_written(work.written, work.lost)

@@ -223,10 +223,11 @@ class Intake:
         )
 
     def _unusable(self, queues: TopicQueues) -> frozenset[int]:
-        """Return the partitions whose leader cannot be reached, if that is to be minded."""
-        if self._config.partitioner_availability_timeout_ms <= 0:
+        """Return the partitions whose leader takes nothing, if that is to be minded (KIP-794)."""
+        limit_ms = self._config.partitioner_availability_timeout_ms
+        if limit_ms <= 0:
             return frozenset()
-        nodes = self._cluster.unreachable_nodes()
+        nodes = self._cluster.stalled_nodes(limit_ms / 1000)
         return frozenset(queue.index for queue in queues.partitions if queue.leader in nodes)
 
     # The slow path
