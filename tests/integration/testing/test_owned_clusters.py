@@ -17,6 +17,7 @@ from aioproducer.testing.admin import broker_ids, client_config, partition_state
 from aioproducer.testing.cluster import KafkaUnavailableError
 from aioproducer.testing.java_cluster import accepts_connections, require_java
 from aioproducer.testing.judge import read_topic
+from tests.conftest import skip_for_cluster
 from tests.integration.testing.conftest import Produce
 
 pytestmark = pytest.mark.own_cluster
@@ -33,11 +34,11 @@ time.sleep(600)
 
 
 @pytest.fixture
-def needs_java() -> None:
+def needs_java(request: pytest.FixtureRequest) -> None:
     try:
         require_java()
     except KafkaUnavailableError as error:
-        pytest.skip(str(error))
+        skip_for_cluster(request, str(error))
 
 
 def runs(pid: int) -> bool:
