@@ -11,7 +11,7 @@ import asyncio
 import contextvars
 import enum
 from collections.abc import Callable, Generator
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from aioproducer.errors import ProducerError
 from aioproducer.records import UNKNOWN_OFFSET, UNKNOWN_TIMESTAMP, RecordMetadata
@@ -152,7 +152,14 @@ _RETRIEVED = _DeliveryState.RETRIEVED
 _CANCELLED = _DeliveryState.CANCELLED
 
 
-class Delivery:
+if TYPE_CHECKING:
+    # It keeps a future's whole contract, so it may stand wherever a type checker wants one.
+    _FutureOfMetadata = asyncio.Future[RecordMetadata]
+else:
+    _FutureOfMetadata = object
+
+
+class Delivery(_FutureOfMetadata):
     """The acknowledgement of one record: a full asyncio future of its RecordMetadata.
 
     ``await`` it, or give it to ``gather``, ``wait``, ``wait_for``, ``shield``, ``as_completed`` or
@@ -166,12 +173,12 @@ class Delivery:
     __slots__ = (
         "__weakref__",
         "_asyncio_future_blocking",
-        "_callbacks",
+        "_done_callbacks",
         "_fate",
         "_index",
         "_key_size",
         "_outcome",
-        "_state",
+        "_stage",
         "_timestamp_ms",
         "_value_size",
     )
@@ -184,8 +191,8 @@ class Delivery:
         self._timestamp_ms = timestamp_ms
         self._key_size = key_size
         self._value_size = value_size
-        self._state = _LIVE
-        self._callbacks: list[tuple[_Callback, contextvars.Context]] | None = None
+        self._stage = _LIVE
+        self._done_callbacks: list[tuple[_Callback, contextvars.Context]] | None = None
         self._outcome: RecordMetadata | ProducerError | str | None = None
         self._asyncio_future_blocking = False
 
@@ -205,7 +212,7 @@ class Delivery:
 
     def done(self) -> bool:
         """Return whether the record was acknowledged, failed, or its wait was cancelled."""
-        if self._state is _CANCELLED:
+        if self._stage is _CANCELLED:
             return True
         if self._fate.state is _DIVIDED:
             self._follow()
@@ -213,7 +220,7 @@ class Delivery:
 
     def cancelled(self) -> bool:
         """Return whether the wait was cancelled."""
-        return self._state is _CANCELLED
+        return self._stage is _CANCELLED
 
     def cancel(self, msg: object = None) -> bool:
         """Withdraw a record that still waits, else abandon the wait only.
@@ -223,7 +230,7 @@ class Delivery:
         if self.done():
             return False
         fate = self._fate
-        self._state = _CANCELLED
+        self._stage = _CANCELLED
         self._outcome = cast("str | None", msg)
         if fate.withdraw is not None:
             fate.withdraw()
@@ -256,20 +263,20 @@ class Delivery:
             context = contextvars.copy_context()
         if self.done():
             self._fate.loop.call_soon(fn, self, context=context)
-        elif self._callbacks is None:
-            self._callbacks = [(fn, context)]
+        elif self._done_callbacks is None:
+            self._done_callbacks = [(fn, context)]
             self._fate.add_waiter(self)
         else:
-            self._callbacks.append((fn, context))
+            self._done_callbacks.append((fn, context))
 
     def remove_done_callback(self, fn: _Callback, /) -> int:
         """Remove every registration of ``fn`` and return how many there were."""
-        if not self._callbacks:
+        if not self._done_callbacks:
             return 0
-        kept = [pair for pair in self._callbacks if pair[0] != fn]
-        removed = len(self._callbacks) - len(kept)
+        kept = [pair for pair in self._done_callbacks if pair[0] != fn]
+        removed = len(self._done_callbacks) - len(kept)
         # The list stays, also when empty: this Delivery is among its fate's waiters already.
-        self._callbacks[:] = kept
+        self._done_callbacks[:] = kept
         return removed
 
     def __await__(self) -> Generator[Any, None, RecordMetadata]:
@@ -284,7 +291,7 @@ class Delivery:
 
     def __repr__(self) -> str:
         where = self.topic if self.partition is None else f"{self.topic}-{self.partition}"
-        if self._state is _CANCELLED:
+        if self._stage is _CANCELLED:
             state = "cancelled"
         elif not self.done():
             state = "pending"
@@ -300,7 +307,7 @@ class Delivery:
         """Move to ``fate``: the record left the waiting room, or fails apart from its batch."""
         self._fate = fate
         self._index = index
-        if self._callbacks is not None and self._state is not _CANCELLED:
+        if self._done_callbacks is not None and self._stage is not _CANCELLED:
             if fate.state is _PENDING:
                 fate.add_waiter(self)
             else:
@@ -320,7 +327,7 @@ class Delivery:
 
     def _fail_alone(self, error: ProducerError) -> None:
         """Fail apart from the batch; only after :meth:`_detach`."""
-        if self._callbacks is not None:
+        if self._done_callbacks is not None:
             self._fate.add_waiter(self)
         self._fate.fail(error)
 
@@ -329,7 +336,7 @@ class Delivery:
             self._fate, self._index = self._fate.locate(self._index)
 
     def _fire(self) -> None:
-        callbacks, self._callbacks = self._callbacks, None
+        callbacks, self._done_callbacks = self._done_callbacks, None
         if callbacks:
             call_soon = self._fate.loop.call_soon
             for fn, context in callbacks:
@@ -340,14 +347,14 @@ class Delivery:
         return base if base == UNKNOWN_OFFSET else base + self._index
 
     def _settled_outcome(self) -> RecordMetadata | ProducerError:
-        if self._state is _CANCELLED:
+        if self._stage is _CANCELLED:
             message = self._outcome
             raise asyncio.CancelledError() if message is None else asyncio.CancelledError(message)
         if self._outcome is None:
             if not self.done():
                 raise asyncio.InvalidStateError("the record's outcome is not known yet")
             self._outcome = self._make_outcome()
-            self._state = _RETRIEVED
+            self._stage = _RETRIEVED
         return cast("RecordMetadata | ProducerError", self._outcome)
 
     def _make_outcome(self) -> RecordMetadata | ProducerError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from typing import Any, cast
+from typing import Any
 
 from aioproducer.delivery import Delivery
 from aioproducer.errors import DeliveryTimeoutError, ProducerError, SerializationError
@@ -27,7 +27,7 @@ async def send_all(
             for delivery in deliveries:
                 if isinstance(delivery, Delivery) and not delivery.done():
                     # Not `await delivery`: a timeout here must not cancel the record's Delivery.
-                    await asyncio.wait([cast("asyncio.Future[object]", delivery)])
+                    await asyncio.wait([delivery])
     except TimeoutError:
         # What is still open is told apart below, record by record.
         pass
