@@ -61,9 +61,6 @@ def _bound_small_things(draft: Draft) -> None:
         draft.adjust("batch_size", 1, "0 means one record in each batch")
     if draft.number("linger_ms") > INT_MAX:
         draft.adjust("linger_ms", INT_MAX, "the longest time there is")
-    gzip_level = "compression_gzip_level"
-    if draft.number(gzip_level) == 0:
-        draft.violations.append(f"{draft.name(gzip_level)}: must be -1 or 1 to 9, not 0")
 
 
 def _judge_idempotence(draft: Draft) -> None:

@@ -743,8 +743,3 @@ def test_an_accepted_delivery_timeout_leaves_time_for_one_request(delivery, ling
         assert config.delivery_timeout_ms >= min(
             INT_MAX, config.linger_ms + config.request_timeout_ms
         )
-
-
-def test_gzip_without_compression_is_no_level_of_kafkas() -> None:
-    with pytest.raises(ConfigurationError, match=r"compression_gzip_level: must be -1 or 1 to 9"):
-        ProducerConfig.create("a:1", compression_gzip_level=0)
