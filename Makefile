@@ -21,6 +21,7 @@ lint: .venv/.installed-dev  ## style, types, layers and generated pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
+	$(BIN)/basedpyright --pythonpath $(BIN)/python --level error tests/typing
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tools/generate_reference.py --check
 
