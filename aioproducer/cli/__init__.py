@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from aioproducer.cli.demo import DEFAULT_RECORDS, QUICK_RECORDS, DemoOptions, demo
+from aioproducer.cli.demo import DEFAULT_RECORDS, QUICK_RECORDS, DemoOptions, run_demo
 from aioproducer.testing.where import VERSIONS
 from aioproducer.version import __version__
 
@@ -13,7 +13,7 @@ from aioproducer.version import __version__
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the arguments name; return the exit status."""
     options = _parser().parse_args(arguments)
-    return demo(
+    return run_demo(
         DemoOptions(
             records=options.records or (QUICK_RECORDS if options.quick else DEFAULT_RECORDS),
             bootstrap_servers=options.bootstrap,

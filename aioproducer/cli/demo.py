@@ -25,6 +25,7 @@ from aioproducer.cli.report import (
 from aioproducer.cli.verify import Findings, verify
 from aioproducer.core.murmur2 import partition_of_key
 from aioproducer.errors import ConfigurationError, ProducerError
+from aioproducer.testing.admin import MissingClientError
 from aioproducer.testing.cluster import ClusterStartError, KafkaCluster, KafkaUnavailableError
 from aioproducer.testing.judge import read_topic
 from aioproducer.testing.where import NamedCluster, start_kafka
@@ -79,24 +80,26 @@ class Screen:
             self.line(text)
 
 
-def demo(options: DemoOptions, out: TextIO | None = None) -> int:
+def run_demo(options: DemoOptions, out: TextIO | None = None) -> int:
     """Run the demo; return the exit status. Ctrl-C ends it and what it started."""
     screen = Screen(out if out is not None else sys.stdout)
     try:
         with _kafka(options, screen) as cluster, _topics(cluster, options, screen) as topics:
-            return run(cluster.bootstrap_servers, topics, options.records, screen)
+            return produce_and_compare(cluster.bootstrap_servers, topics, options.records, screen)
     except KeyboardInterrupt:
         screen.line("\ninterrupted")
         return INTERRUPTED
-    except (KafkaUnavailableError, ClusterStartError, ImportError) as error:
+    except (KafkaUnavailableError, ClusterStartError, MissingClientError) as error:
         screen.line(f"no Kafka to run against: {error}")
         return COULD_NOT_RUN
-    except (ProducerError, TimeoutError, RuntimeError) as error:
+    except (ProducerError, TimeoutError, RuntimeError, kafka_exception()) as error:
         screen.line(f"\nfailed: {type(error).__name__}: {error}")
         return DIFFERENT
 
 
-def run(bootstrap_servers: str, topics: Sequence[TopicPlan], records: int, screen: Screen) -> int:
+def produce_and_compare(
+    bootstrap_servers: str, topics: Sequence[TopicPlan], records: int, screen: Screen
+) -> int:
     """Produce to the topics, read them back, compare, and print all of it."""
     screen.line(f"producing {records:,} keyed order events, acks=all, idempotent:")
     events = list(order_events(records))
@@ -140,9 +143,14 @@ def _read_back(bootstrap_servers: str, load: Load, screen: Screen) -> list[Findi
 def _kafka(options: DemoOptions, screen: Screen) -> Iterator[KafkaCluster]:
     started = time.monotonic()
     if options.bootstrap_servers is not None:
-        with NamedCluster(options.bootstrap_servers) as named:
-            screen.line(f"Kafka: the cluster at {options.bootstrap_servers}")
-            yield named
+        named = NamedCluster(options.bootstrap_servers)
+        try:
+            named.start()
+        except ClusterStartError as error:
+            message = f"no broker answers at {options.bootstrap_servers}"
+            raise KafkaUnavailableError(message) from error
+        screen.line(f"Kafka: the cluster at {options.bootstrap_servers}")
+        yield named
         return
     screen.line("starting Kafka ...")
     found = start_kafka(options.kafka_version)
@@ -173,8 +181,24 @@ def _topics(
         yield plans
     finally:
         if cluster.kind == "named":
-            for name in created:
-                cluster.delete_topic(name)
+            _delete(cluster, created, screen)
+
+
+def _delete(cluster: KafkaCluster, names: Sequence[str], screen: Screen) -> None:
+    try:
+        for name in names:
+            cluster.delete_topic(name)
+    except kafka_exception() as error:
+        screen.line(f"could not delete every one of {', '.join(names)}: {error}")
+
+
+def kafka_exception() -> type[Exception]:
+    """Return what the other client raises; without it the demo ends before that could happen."""
+    try:
+        from confluent_kafka import KafkaException
+    except ImportError:
+        return MissingClientError
+    return KafkaException
 
 
 def codecs(screen: Screen) -> list[str]:
