@@ -301,6 +301,16 @@ class Delivery(_FutureOfMetadata):
             state = f"offset {self._offset()}"
         return f"<Delivery {where} {state}>"
 
+    # Below: for asyncio, whose gather() asks for these by name.
+
+    @property
+    def _cancel_message(self) -> object:  # type: ignore[override]
+        return self._outcome if self._stage is _CANCELLED else None
+
+    def _make_cancelled_error(self) -> asyncio.CancelledError:
+        message = self._cancel_message
+        return asyncio.CancelledError() if message is None else asyncio.CancelledError(message)
+
     # Below: for this package alone.
 
     def _attach(self, fate: Fate, index: int) -> None:
@@ -348,8 +358,7 @@ class Delivery(_FutureOfMetadata):
 
     def _settled_outcome(self) -> RecordMetadata | ProducerError:
         if self._stage is _CANCELLED:
-            message = self._outcome
-            raise asyncio.CancelledError() if message is None else asyncio.CancelledError(message)
+            raise self._make_cancelled_error()
         if self._outcome is None:
             if not self.done():
                 raise asyncio.InvalidStateError("the record's outcome is not known yet")

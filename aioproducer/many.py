@@ -20,8 +20,9 @@ async def send_all(
 ) -> SendManyResult:
     """Do what :meth:`AsyncProducer.send_many` promises."""
     deliveries: list[Delivery | ProducerError] = []
+    clock = asyncio.timeout(limit)
     try:
-        async with asyncio.timeout(limit):
+        async with clock:
             await _queue_all(records, send, drain, deliveries)
             expedite()
             for delivery in deliveries:
@@ -29,8 +30,9 @@ async def send_all(
                     # Not `await delivery`: a timeout here must not cancel the record's Delivery.
                     await asyncio.wait([delivery])
     except TimeoutError:
+        if not clock.expired():
+            raise  # it came out of `records`
         # What is still open is told apart below, record by record.
-        pass
     except asyncio.CancelledError:
         for delivery in deliveries:
             if isinstance(delivery, Delivery):

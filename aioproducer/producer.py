@@ -364,8 +364,8 @@ class AsyncProducer(Generic[K, V]):
 
         Returns at once while there is room, but gives the loop a turn after each ``batch.size``
         bytes or millisecond, so that a synchronous source cannot starve the sockets. Raises
-        :exc:`ProducerTimeoutError` if records still wait for room or metadata after ``timeout``
-        seconds (default: ``max.block.ms``). Cancelling abandons the wait only.
+        :exc:`ProducerTimeoutError` if there is still no room after ``timeout`` seconds (default:
+        ``max.block.ms``). Cancelling abandons the wait only.
         """
         if not self._require_engine().intake.needs_drain(self._last_turn):
             return
@@ -379,14 +379,13 @@ class AsyncProducer(Generic[K, V]):
             ) from error
 
     async def _catch_up(self) -> None:
-        """Drain without a bound of its own: those who wait for room are bounded each."""
+        """Drain without a bound of its own: each record that waits has one."""
         engine = self._require_engine()
         intake = engine.intake
         if not intake.needs_drain(self._last_turn):
             return
         await asyncio.sleep(0)
-        if len(engine.admission.room):
-            await engine.admission.empty()
+        await engine.admission.uncrowded()
         intake.turn_given()
         self._last_turn = get_running_loop().time()
 

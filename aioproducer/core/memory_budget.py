@@ -27,6 +27,11 @@ class MemoryBudget:
         """Bytes that the waiting room holds."""
         return self.total - self.waiting_available
 
+    @property
+    def is_waiting_room_half_full(self) -> bool:
+        """Whether those who wait hold half of what they may."""
+        return self.waiting_available * 2 < self.total
+
     def take(self, size: int) -> bool:
         """Take ``size`` bytes for a batch; answer ``False`` and take nothing if they are not there.
 

@@ -108,7 +108,7 @@ class Admission:
         record.delivery._fate.withdraw = None
         self._budget.give_back_waiting(record.size + RECORD_OVERHEAD)
         self._ledger.moved(record, for_batch)
-        if not len(self.room):
+        if self._drainers and not self.is_crowded:
             drainers, self._drainers = self._drainers, []
             for waiter in drainers:
                 if not waiter.done():
@@ -134,9 +134,14 @@ class Admission:
         if record in self.room:
             self.leave(record)
 
-    async def empty(self) -> None:
-        """Return once nobody waits. Cancelling abandons the wait only."""
-        while len(self.room):
+    @property
+    def is_crowded(self) -> bool:
+        """Whether senders should hold back: memory is short, or half the room is taken."""
+        return self.room.someone_waits_for_memory or self._budget.is_waiting_room_half_full
+
+    async def uncrowded(self) -> None:
+        """Return once there is room again. Cancelling abandons the wait only."""
+        while self.is_crowded:
             waiter: asyncio.Future[None] = self._loop.create_future()
             self._drainers.append(waiter)
             await waiter

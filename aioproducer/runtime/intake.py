@@ -378,7 +378,7 @@ class Intake:
     def needs_drain(self, since: float) -> bool:
         """Return whether the sockets should have a turn before more records come."""
         return (
-            len(self.admission.room) > 0
+            self.admission.is_crowded
             or self._since_turn >= self._batch_size
             or self._loop.time() - since >= 0.001
         )
