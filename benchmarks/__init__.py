@@ -1,0 +1,1 @@
+"""What producers cost, measured side by side: ``python -m benchmarks --help``."""

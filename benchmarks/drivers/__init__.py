@@ -1,0 +1,1 @@
+"""One module per client. Each is imported in its own process only."""
