@@ -304,7 +304,7 @@ class Delivery(_FutureOfMetadata):
     # Below: for asyncio, whose gather() asks for these by name.
 
     @property
-    def _cancel_message(self) -> object:  # type: ignore[override]
+    def _cancel_message(self) -> object:
         return self._outcome if self._stage is _CANCELLED else None
 
     def _make_cancelled_error(self) -> asyncio.CancelledError:

@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -23,6 +24,7 @@ from aioproducer.testing.where import BOOTSTRAP_VARIABLE, EMBEDDED, start_kafka
 Source = Literal["embedded", "real"]
 
 _STOP_SECONDS = 60
+_COUNT_SECONDS = 15
 
 
 class ClusterError(RuntimeError):
@@ -125,8 +127,7 @@ def serve(source: str, nodes: int) -> None:
                 elif request == "delete" and cluster.is_real:
                     cluster.delete_topic(topic)
                 elif request == "count":
-                    offsets = end_offsets(cluster.bootstrap_servers, topic)
-                    _say(result=sum(offsets.values()))
+                    _say(result=_count(cluster.bootstrap_servers, topic))
                     continue
             except Exception as error:  # noqa: BLE001 - as above
                 _say(error=f"{request} {topic}: {error}")
@@ -134,6 +135,20 @@ def serve(source: str, nodes: int) -> None:
             _say(result=None)
     finally:
         cluster.stop()
+
+
+def _count(bootstrap_servers: str, topic: str) -> int:
+    from confluent_kafka import KafkaException
+
+    deadline = time.monotonic() + _COUNT_SECONDS
+    while True:
+        try:
+            return sum(end_offsets(bootstrap_servers, topic).values())
+        except KafkaException:
+            # A broker may not know yet that it leads a partition that was just created.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def _say(**answer: object) -> None:
