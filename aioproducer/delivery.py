@@ -65,7 +65,7 @@ class Fate:
         self.log_append_time_ms = UNKNOWN_TIMESTAMP
         self.error: ProducerError | None = None
         self.waiters: list[Delivery] | None = None
-        self.parts: list[tuple[int, Fate]] | None = None
+        self.parts: list[tuple[int, Fate, int]] | None = None
         self.retrieved = 0
         self.quiet = False
         # Set while the record waits outside any batch: called when its Delivery is cancelled.
@@ -86,8 +86,11 @@ class Fate:
         self.state = _FAILED
         self._wake()
 
-    def divide(self, parts: list[tuple[int, Fate]]) -> None:
-        """Hand the records on to ``parts``: (index of its first record, its Fate), ascending."""
+    def divide(self, parts: list[tuple[int, Fate, int]]) -> None:
+        """Hand the records on to ``parts``, ascending.
+
+        Each is (index of its first record here, its Fate, that record's index there).
+        """
         self._must_be_pending()
         self.parts = parts
         self.state = _DIVIDED
@@ -110,9 +113,9 @@ class Fate:
     def locate(self, index: int) -> tuple[Fate, int]:
         """Return the Fate that record ``index`` was handed on to, and its index there."""
         assert self.parts is not None
-        for first, fate in reversed(self.parts):
+        for first, fate, index_there in reversed(self.parts):
             if index >= first:
-                return fate, index - first
+                return fate, index - first + index_there
         raise AssertionError(f"record {index} belongs to no part")
 
     def _must_be_pending(self) -> None:
@@ -166,7 +169,8 @@ class Delivery(_FutureOfMetadata):
     a done callback. Awaiting raises the record's :exc:`ProducerError` when it failed.
 
     Cancelling it while the record still waits for room or for metadata withdraws the record: it is
-    never sent. Later it abandons the wait only, and the record is delivered all the same. All who
+    never sent. Later it abandons the wait only, and the record is delivered all the same; if that
+    fails, the loop's exception handler is told as for any failure that nobody looked at. All who
     wait for this Delivery get the cancellation.
     """
 
@@ -329,8 +333,11 @@ class Delivery(_FutureOfMetadata):
         withdrawn = fate.withdraw is not None
         if fate.withdraw is not None:
             fate.withdraw()
-        elif fate.waiters is not None and self in fate.waiters:
-            fate.waiters.remove(self)
+        else:
+            # Its batch may fail as well; whoever asked for the deadline is told by that.
+            fate.retrieved += 1
+            if fate.waiters is not None and self in fate.waiters:
+                fate.waiters.remove(self)
         self._fate = Fate(fate.loop, fate.topic, fate.partition, count=1)
         self._index = 0
         return withdrawn

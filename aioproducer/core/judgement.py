@@ -38,11 +38,17 @@ DELIVER = Judgement(Ruling.DELIVER, rejected=False)
 
 
 def judge_answer(
-    batch: Batch, code: int, sequences: SequenceState | None, *, retries_left: bool
+    batch: Batch,
+    code: int,
+    sequences: SequenceState | None,
+    *,
+    retries_left: bool,
+    is_oldest: bool = False,
 ) -> Judgement:
     """Return what the broker's ``code`` means for ``batch``.
 
-    ``retries_left`` says whether the retry count and delivery.timeout.ms allow another attempt.
+    ``retries_left`` says whether the retry count and delivery.timeout.ms allow another attempt,
+    ``is_oldest`` whether nothing before it in its partition is unsettled.
     """
     verdict = produce_verdict(code)
     if verdict.action is Action.DELIVERED:
@@ -51,7 +57,9 @@ def judge_answer(
         # The parts take over the batch's own sequences: no gap.
         return Judgement(Ruling.SPLIT)
     if verdict.action is Action.SEQUENCE:
-        return _judge_sequence(batch, code, sequences, retries_left=retries_left)
+        return _judge_sequence(
+            batch, code, sequences, retries_left=retries_left, is_oldest=is_oldest
+        )
     if verdict.action is Action.RETRY and retries_left:
         return Judgement(
             Ruling.RETRY, refresh_metadata=verdict.refresh_metadata, rejected=verdict.definite
@@ -78,13 +86,19 @@ def judge_lost(sequences: SequenceState | None, *, retries_left: bool) -> Judgem
 
 
 def _judge_sequence(
-    batch: Batch, code: int, sequences: SequenceState | None, *, retries_left: bool
+    batch: Batch,
+    code: int,
+    sequences: SequenceState | None,
+    *,
+    retries_left: bool,
+    is_oldest: bool,
 ) -> Judgement:
     if sequences is None or not retries_left:
         return Judgement(Ruling.FAIL, breaks_sequence=sequences is not None)
     if (
         code == ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
         and not sequences.broken
+        and not is_oldest
         and not sequences.is_next_expected(batch)
     ):
         # A predecessor is being retried; once it is in, this one fits under its old stamp.

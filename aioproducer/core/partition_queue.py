@@ -97,6 +97,10 @@ class PartitionQueue:
         if any(batch.expired for batch in self.on_wire):
             # A batch that expired on the wire leaves its sequence in doubt until it is answered.
             return False
+        if self.on_wire and self.sequences.last_acked_sequence < 0:
+            # A broker that knows nothing of this identity takes any sequence as the first: were
+            # the first batch refused and the second taken, the first could never follow.
+            return False
         if self.sequences.broken and not head.maybe_written:
             # It waits for the restart; under its old stamp it would only be refused again.
             return False
@@ -141,6 +145,11 @@ class PartitionQueue:
             batch.closed = True
         else:
             self.waiting.remove(batch)
+
+    def is_oldest(self, batch: Batch) -> bool:
+        """Return whether nothing older than ``batch``, which is on the wire, is unsettled."""
+        older_waits = bool(self.waiting) and self.waiting[0].order < batch.order
+        return not older_waits and self.on_wire[0] is batch
 
     def needs_restart(self) -> bool:
         """Return whether a broken sequence can now begin anew.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from aioproducer.core.batch import SEQUENCE_LIMIT, Batch, Sealed, Stamp
+from collections.abc import Container
+
+from aioproducer.core.batch import NO_STAMP, SEQUENCE_LIMIT, Batch, Sealed, Stamp
 from aioproducer.delivery import Fate
 from aioproducer.wire.record_batch import DecodedRecord, decode_records
 from aioproducer.wire.record_encoder import append_record
@@ -34,6 +36,31 @@ def split_batch(batch: Batch, batch_size: int) -> list[tuple[int, Batch]]:
         part.charged = share
     parts[0][1].charged += rest
     return parts
+
+
+def remove_records(
+    batch: Batch, removed: Container[int]
+) -> tuple[Batch, list[tuple[int, Fate, int]]]:
+    """Return a batch of the records that are not ``removed``, and the fates of all.
+
+    The new batch has the age, the place and the memory of the old one, and no stamp. The fates are
+    as :meth:`Fate.divide` takes them; each removed record has one of its own.
+    """
+    records = list(decode_records(batch.body, batch.count, batch.base_timestamp))
+    kept = [record for index, record in enumerate(records) if index not in removed]
+    survivors = _part(batch, 0, 0, kept)
+    survivors.stamp = NO_STAMP
+    survivors.charged = batch.charged
+    parts: list[tuple[int, Fate, int]] = []
+    there = 0
+    for index in range(len(records)):
+        if index in removed:
+            alone = Fate(batch.fate.loop, batch.topic, batch.partition, count=1)
+            parts.append((index, alone, 0))
+        else:
+            parts.append((index, survivors.fate, there))
+            there += 1
+    return survivors, parts
 
 
 def _part(batch: Batch, number: int, first: int, records: list[DecodedRecord]) -> Batch:

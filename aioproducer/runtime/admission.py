@@ -9,9 +9,15 @@ from aioproducer.config import ProducerConfig
 from aioproducer.core.memory_budget import RECORD_OVERHEAD, MemoryBudget
 from aioproducer.core.waiting_room import WaitingRecord, WaitingRoom, WaitsFor
 from aioproducer.delivery import Delivery, Fate
-from aioproducer.errors import BufferExhaustedError, MetadataTimeoutError, ProducerError
+from aioproducer.errors import (
+    BufferExhaustedError,
+    DeliveryTimeoutError,
+    MetadataTimeoutError,
+    ProducerError,
+)
 from aioproducer.runtime.cluster import Cluster
 from aioproducer.runtime.ledger import Ledger
+from aioproducer.runtime.timers import SLACK
 from aioproducer.runtime.topic_errors import topic_error
 
 
@@ -29,7 +35,9 @@ class Admission:
         memory_short: Callable[[], None],
     ) -> None:
         self.room = WaitingRoom()
-        self._max_block_ms = config.max_block_ms
+        # delivery.timeout.ms counts from send() too, and may be the shorter one.
+        self._limit_ms = min(config.max_block_ms, config.delivery_timeout_ms)
+        self._by_delivery_timeout = config.delivery_timeout_ms < config.max_block_ms
         self._cluster = cluster
         self._ledger = ledger
         self._budget = budget
@@ -151,22 +159,27 @@ class Admission:
     def _arm_timer(self) -> None:
         oldest = self.room.oldest()
         if oldest is not None and self._timer is None:
-            deadline = oldest.sent_at + self._max_block_ms / 1000
+            deadline = oldest.sent_at + self._limit_ms / 1000
             self._timer = self._loop.call_at(deadline, self._expire)
 
     def _expire(self) -> None:
         # Armed for whoever has waited longest when it fires; all wait equally long.
         self._timer = None
-        limit = self._loop.time() - self._max_block_ms / 1000
+        limit = self._loop.time() + SLACK - self._limit_ms / 1000
         while (record := self.room.oldest()) is not None and record.sent_at <= limit:
             self.fail(record, self._waited_too_long(record))
         self._arm_timer()
 
     def _waited_too_long(self, record: WaitingRecord) -> ProducerError:
-        limit = self._max_block_ms
+        limit = self._limit_ms
         cause = self._cluster.trouble()
         error: ProducerError
-        if record.waits_for is WaitsFor.MEMORY:
+        if self._by_delivery_timeout:
+            error = DeliveryTimeoutError(
+                f"the record waited for {record.waits_for.value} until the {limit} ms of"
+                " delivery.timeout.ms were over"
+            )
+        elif record.waits_for is WaitsFor.MEMORY:
             error = BufferExhaustedError(
                 f"no room in buffer.memory ({self._budget.total} bytes) within {limit} ms"
             )

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from aioproducer.core.broker_protocol import BrokerProtocol, Buffer
 from aioproducer.errors import ClusterConnectionError, ProducerError
+from aioproducer.runtime.timers import SLACK
 
 Answered = Callable[[Any], None]
 Lost = Callable[[ProducerError], None]
@@ -203,7 +204,7 @@ class BrokerConnection(asyncio.Protocol):
         if not self.protocol.in_flight:
             return
         deadline = self.protocol.in_flight[0].sent_at + self._request_timeout
-        if self._loop.time() < deadline:
+        if self._loop.time() + SLACK < deadline:
             self._timer = self._loop.call_at(deadline, self._on_timer)
             return
         # Answers come in order, so all behind this one are late too: Java closes as well.

@@ -278,10 +278,11 @@ class Cluster:
         try:
             while pending:
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                for attempt in done:
-                    error = attempt.exception()
+                # Every outcome is looked at, or asyncio reports a failure that nobody retrieved.
+                outcomes = [(attempts[attempt], attempt.exception()) for attempt in done]
+                for manager, error in outcomes:
                     if error is None:
-                        return attempts[attempt]
+                        return manager
                     assert isinstance(error, ProducerError)
                     reasons.append(error)
         finally:
@@ -324,11 +325,3 @@ class Cluster:
             self._warned = True
             logger.warning("[%s] %s; still trying", self._client_id, self.last_error)
         self._on_trouble(self.last_error)
-
-    async def close(self) -> None:
-        """End every broker's task and wait for it."""
-        tasks = list(self._tasks.values())
-        for node_id in list(self._managers):
-            self._drop_manager(node_id)
-        if tasks:
-            await asyncio.wait(tasks)

@@ -299,10 +299,11 @@ class ConnectionManager:
         """Resolve the name; start one further at each attempt (client.dns.lookup)."""
         try:
             infos = await self._loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
+            # The resolver cannot even encode some names: an empty label, one above 63 characters.
+            reason = getattr(error, "strerror", None) or error
             raise ClusterConnectionError(
-                f"cannot resolve {self.host}: {error.strerror or error}",
-                addresses=(self.address,),
+                f"cannot resolve {self.host}: {reason}", addresses=(self.address,)
             ) from error
         found = list(dict.fromkeys((int(info[0]), info[4]) for info in infos))
         turn = self._address_turn % len(found)

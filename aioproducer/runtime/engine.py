@@ -109,7 +109,6 @@ class Engine:
         )
         self.admission.close()
         self.sender.close()
-        await self.cluster.close()
         await self.supervisor.close()
         self._preparer.close()
         return self.ledger.report(abandoned)

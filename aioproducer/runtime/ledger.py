@@ -87,16 +87,15 @@ class Ledger:
         if not keep_memory:
             self.release(batch)
 
-    def divided(self, batch: Batch, parts: list[tuple[int, Batch]]) -> None:
-        """Hand the fate of ``batch`` on to its parts, and its memory with it."""
-        fates = [(first, part.fate) for first, part in parts]
-        for _, fate in fates:
-            self.unsettled[fate] = None
+    def divided(self, batch: Batch, heirs: list[Batch], fates: list[tuple[int, Fate, int]]) -> None:
+        """Hand the fate of ``batch`` on to ``fates``; its memory went to the ``heirs``."""
+        for heir in heirs:
+            self.unsettled[heir.fate] = None
         self._close(batch)
         batch.charged = 0
         batch.fate.divide(fates)
         self.unsettled.pop(batch.fate, None)
-        self.moved(batch.fate, [fate for _, fate in fates])
+        self.moved(batch.fate, [heir.fate for heir in heirs])
 
     def retried(self, batch: Batch) -> None:
         """Count another attempt."""

@@ -11,7 +11,7 @@ from aioproducer.config import ProducerConfig
 from aioproducer.core.backoff import backoff_ms
 from aioproducer.core.producer_identity import ProducerIdentity, SequenceState
 from aioproducer.core.verdict import Action, request_verdict
-from aioproducer.errors import ProducerError, broker_error
+from aioproducer.errors import BrokerError, ProducerError, broker_error
 from aioproducer.runtime.cluster import Cluster
 from aioproducer.wire.messages.init_producer_id import (
     InitProducerIdRequest,
@@ -80,7 +80,7 @@ class ProducerIdKeeper:
                 if error is None:
                     self._on_identity()
                     break
-                if not error.retriable:
+                if isinstance(error, BrokerError) and not error.retriable:
                     logger.error("[%s] no producer id: %s", self._client_id, error)
                     self._on_refused(error)
                     break

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from aioproducer.config import ProducerConfig
 from aioproducer.core.backoff import backoff_ms
@@ -15,7 +15,7 @@ from aioproducer.core.cluster_view import NO_LEADER
 from aioproducer.core.judgement import DELIVER, Judgement, Ruling, judge_answer, judge_lost
 from aioproducer.core.partition_queue import PartitionQueue
 from aioproducer.core.produce_exchange import ProduceExchange, Shipment
-from aioproducer.core.split import split_batch
+from aioproducer.core.split import remove_records, split_batch
 from aioproducer.delivery import FateState
 from aioproducer.errors import DeliveryTimeoutError, ProducerError, broker_error
 from aioproducer.runtime.batch_preparer import BatchPreparer
@@ -181,6 +181,9 @@ class Sender:
                 return None
             queue.restart(identity)
         if not queue.may_send(now):
+            head = queue.head()
+            if head is not None and head.retry_at > now:
+                self._arm_backoff(queue)
             return None
         batch = queue.head()
         assert batch is not None
@@ -248,11 +251,21 @@ class Sender:
     def _judge(self, queue: PartitionQueue, batch: Batch, answer: ProducePartitionResponse) -> None:
         code = answer.error_code
         judgement = judge_answer(
-            batch, code, queue.sequences, retries_left=self._retries_left(batch)
+            batch,
+            code,
+            queue.sequences,
+            retries_left=self._retries_left(batch),
+            is_oldest=queue.is_oldest(batch),
         )
         error = None
         if judgement.ruling is not Ruling.DELIVER:
             error = broker_error(code, answer.error_message)
+            error.attempts = batch.attempts + 1
+        if judgement.ruling is Ruling.FAIL and judgement.rejected and not batch.expired:
+            blamed = {e.batch_index: e.message for e in answer.record_errors}
+            if blamed and len(blamed) < batch.count and self._retries_left(batch):
+                self._salvage(queue, batch, code, blamed)
+                return
         self._settle(
             queue,
             batch,
@@ -319,19 +332,27 @@ class Sender:
         batch.retry_at = self._loop.time() + delay / 1000
         queue.put_back(batch)
         self._ledger.retried(batch)
+        self._arm_backoff(queue)
+
+    def _arm_backoff(self, queue: PartitionQueue) -> None:
+        """Have ``queue`` offered again when its head has waited out its backoff."""
+        head = queue.head()
         timer = self._retry_timers.pop(queue, None)
         if timer is not None:
             timer.cancel()
-        self._retry_timers[queue] = self._loop.call_at(batch.retry_at, self._after_backoff, queue)
+        if head is not None and head.retry_at:
+            when = head.retry_at
+            self._retry_timers[queue] = self._loop.call_at(when, self._after_backoff, queue, when)
 
-    def _after_backoff(self, queue: PartitionQueue) -> None:
-        self._retry_timers.pop(queue, None)
+    def _after_backoff(self, queue: PartitionQueue, when: float) -> None:
+        del self._retry_timers[queue]
         head = queue.head()
-        if head is not None and head.retry_at > self._loop.time():
-            self._retry_timers[queue] = self._loop.call_at(
-                head.retry_at, self._after_backoff, queue
-            )
+        if head is None:
             return
+        if head.retry_at > when:
+            self._arm_backoff(queue)
+            return
+        head.retry_at = 0.0
         self.offer(queue)
 
     def _split(self, queue: PartitionQueue, batch: Batch) -> None:
@@ -342,7 +363,32 @@ class Sender:
         for _, part in reversed(parts):
             queue.insert(part)
             self.arm_deadline(queue, part)
-        self._ledger.divided(batch, parts)
+        fates = [(first, part.fate, 0) for first, part in parts]
+        self._ledger.divided(batch, [part for _, part in parts], fates)
+
+    def _salvage(
+        self, queue: PartitionQueue, batch: Batch, code: int, blamed: Mapping[int, str | None]
+    ) -> None:
+        """Fail the records that the broker blamed (KIP-467); send the others again in their place.
+
+        The broker appended nothing of the batch. Its sequence has a gap now, so all that follows
+        is stamped anew under a higher epoch.
+        """
+        queue.answered(batch)
+        if queue.sequences is not None:
+            queue.sequences.broken = True
+        survivors, parts = remove_records(batch, blamed)
+        queue.insert(survivors)
+        self.arm_deadline(queue, survivors)
+        self._ledger.divided(batch, [survivors], parts)
+        for first, fate, _ in parts:
+            if fate is not survivors.fate:
+                error = broker_error(code, blamed[first])
+                error.topic, error.partition = batch.topic, batch.partition
+                error.attempts = batch.attempts + 1
+                self._ledger.failed_alone(batch.topic)
+                fate.fail(error)
+        self.offer(queue)
 
     # The clock
 
