@@ -25,7 +25,9 @@ from aioproducer.observe.metrics import MetricsSnapshot
 from aioproducer.producer import AsyncProducer
 from aioproducer.records import (
     CloseReport,
+    FailedRecord,
     Header,
+    LateResult,
     PartitionInfo,
     Record,
     RecordMetadata,
@@ -44,8 +46,10 @@ __all__ = [
     "ConfigurationError",
     "Delivery",
     "DeliveryTimeoutError",
+    "FailedRecord",
     "FlushTimeoutError",
     "Header",
+    "LateResult",
     "MetadataNotReadyError",
     "MetadataTimeoutError",
     "MetricsSnapshot",

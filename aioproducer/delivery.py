@@ -38,11 +38,13 @@ class Fate:
     """What becomes of the records of one batch."""
 
     __slots__ = (
+        "abandoned",
         "base_offset",
         "count",
         "error",
         "log_append_time_ms",
         "loop",
+        "on_late",
         "partition",
         "parts",
         "quiet",
@@ -70,6 +72,9 @@ class Fate:
         self.quiet = False
         # Set while the record waits outside any batch: called when its Delivery is cancelled.
         self.withdraw: Callable[[], None] | None = None
+        # Deliveries whose waiters gave up while the record was on its way, and whom to tell.
+        self.abandoned: list[Delivery] | None = None
+        self.on_late: Callable[[list[Delivery]], None] | None = None
 
     def deliver(self, base_offset: int, log_append_time_ms: int = UNKNOWN_TIMESTAMP) -> None:
         """Settle every record as acknowledged, the first of them at ``base_offset``."""
@@ -102,6 +107,10 @@ class Fate:
                 fate.add_waiter(delivery)
             else:
                 delivery._fire()
+        abandoned, self.abandoned = self.abandoned, None
+        for delivery in abandoned or ():
+            delivery._follow()
+            delivery._fate.abandon(delivery)
 
     def add_waiter(self, delivery: Delivery) -> None:
         """Remember that somebody waits for ``delivery``."""
@@ -109,6 +118,13 @@ class Fate:
             self.waiters = [delivery]
         else:
             self.waiters.append(delivery)
+
+    def abandon(self, delivery: Delivery) -> None:
+        """Remember that the waiter of ``delivery`` gave up before the outcome was known."""
+        if self.abandoned is None:
+            self.abandoned = [delivery]
+        else:
+            self.abandoned.append(delivery)
 
     def locate(self, index: int) -> tuple[Fate, int]:
         """Return the Fate that record ``index`` was handed on to, and its index there."""
@@ -127,6 +143,9 @@ class Fate:
         if waiters is not None:
             for delivery in waiters:
                 delivery._fire()
+        abandoned, self.abandoned = self.abandoned, None
+        if abandoned is not None and self.on_late is not None:
+            self.on_late(abandoned)
 
     def __del__(self) -> None:
         # The last Delivery that could have asked is gone: one report per batch, not per record.
@@ -238,6 +257,8 @@ class Delivery(_FutureOfMetadata):
         self._outcome = cast("str | None", msg)
         if fate.withdraw is not None:
             fate.withdraw()
+        else:
+            fate.abandon(self)
         self._fire()
         return True
 
@@ -336,11 +357,18 @@ class Delivery(_FutureOfMetadata):
         else:
             # Its batch may fail as well; whoever asked for the deadline is told by that.
             fate.retrieved += 1
+            fate.abandon(self._twin())
             if fate.waiters is not None and self in fate.waiters:
                 fate.waiters.remove(self)
         self._fate = Fate(fate.loop, fate.topic, fate.partition, count=1)
         self._index = 0
         return withdrawn
+
+    def _twin(self) -> Delivery:
+        """Return another Delivery of the same record."""
+        return Delivery(
+            self._fate, self._index, self._timestamp_ms, self._key_size, self._value_size
+        )
 
     def _fail_alone(self, error: ProducerError) -> None:
         """Fail apart from the batch; only after :meth:`_detach`."""
@@ -390,12 +418,3 @@ class Delivery(_FutureOfMetadata):
             self._key_size,
             self._value_size,
         )
-
-
-def failed_delivery(
-    loop: asyncio.AbstractEventLoop, topic: str, partition: int | None, error: ProducerError
-) -> Delivery:
-    """Return a Delivery that has failed already, for a record that never reached a batch."""
-    fate = Fate(loop, topic, partition, count=1)
-    fate.fail(error)
-    return Delivery(fate, 0, UNKNOWN_TIMESTAMP, -1, -1)

@@ -9,7 +9,7 @@ import random
 import warnings
 from asyncio import get_running_loop
 from asyncio.events import _get_running_loop
-from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
@@ -17,7 +17,7 @@ from aioproducer.checks import as_buffer, check_options, check_topic
 from aioproducer.config import ProducerConfig
 from aioproducer.core.lifecycle import LifeEvent, LifeState, transition
 from aioproducer.core.partitioner import Partitioner
-from aioproducer.delivery import Delivery, failed_delivery
+from aioproducer.delivery import Delivery
 from aioproducer.errors import (
     FlushTimeoutError,
     MetadataTimeoutError,
@@ -34,6 +34,7 @@ from aioproducer.options import ProducerOptions
 from aioproducer.records import (
     CloseReport,
     Header,
+    LateResult,
     PartitionInfo,
     Record,
     RecordMetadata,
@@ -42,6 +43,7 @@ from aioproducer.records import (
 from aioproducer.resolve import resolve_compressor, resolve_partitioner
 from aioproducer.runtime.deadline import fail_after
 from aioproducer.runtime.engine import Engine
+from aioproducer.runtime.failure_feed import FailureReader
 from aioproducer.serializers import SerializerOf, resolve_serializer
 
 logger = logging.getLogger("aioproducer")
@@ -326,8 +328,8 @@ class AsyncProducer(Generic[K, V]):
             if self._serialize_value is not None:
                 value_bytes = self._serialize_value(value, topic, headers)
         except SerializationError as error:
-            engine.ledger.failed_alone(topic)
-            return failed_delivery(get_running_loop(), topic, partition, error)
+            record = Record(topic, value, key, partition, timestamp_ms, headers)
+            return engine.ledger.refuse(record, error)
         if key_bytes is not None and type(key_bytes) is not bytes:
             key_bytes = bytes(as_buffer(key_bytes, "key"))
         if value_bytes is not None and type(value_bytes) is not bytes:
@@ -457,6 +459,24 @@ class AsyncProducer(Generic[K, V]):
         if key_bytes is None:
             raise ValueError("a null key has no partition of its own")
         return engine.intake.partition_of(topic, bytes(key_bytes), key)
+
+    def failures(self) -> FailureReader:
+        """Return an async iterator of every record that finally fails from now on.
+
+        For those who do not await each Delivery. It holds up to 10 000 unread failures and counts
+        in ``dropped`` what it had to let go; it ends once the producer is closed. While one is
+        held, failures are not reported to the loop's exception handler. Cancelling a wait for the
+        next one loses none.
+        """
+        return self._require_engine().feed.reader()
+
+    def on_late_result(self, hook: Callable[[LateResult], object] | None) -> None:
+        """Have ``hook`` called with what becomes of records whose waiter gave up.
+
+        That is: a Delivery that was cancelled, or failed by ``send(timeout=)``, while its record
+        was on its way. The loop calls ``hook`` soon after the outcome is known; ``None`` ends it.
+        """
+        self._require_engine().feed.on_late_result = hook
 
     def metrics(self) -> MetricsSnapshot:
         """Return what was counted so far."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar, overload
+from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 from aioproducer.errors import ProducerError
 
@@ -78,6 +78,24 @@ class PartitionInfo:
     replicas: tuple[int, ...]
     in_sync_replicas: tuple[int, ...]
     offline_replicas: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRecord:
+    """A record that finally failed, as it was serialized, and why."""
+
+    record: Record[Any, Any]
+    error: ProducerError
+
+
+@dataclass(frozen=True, slots=True)
+class LateResult:
+    """What became of a record after its waiter had given up: ``metadata`` or ``error``."""
+
+    topic: str
+    partition: int | None
+    metadata: RecordMetadata | None
+    error: ProducerError | None
 
 
 @dataclass(frozen=True, slots=True)

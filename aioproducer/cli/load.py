@@ -93,6 +93,7 @@ async def produce(
 ) -> Load:
     """Send the events, each order to one of the topics, and wait for every acknowledgement.
 
+    The first record that fails is the last one sent: the demo has failed then, and says why.
     `show` is called about ten times a second.
 
     Cancelling closes the producers, without waiting for answers that are late.
@@ -149,6 +150,8 @@ async def _send_all(
             board.room.clear()
             await board.room.wait()
         await producer.drain()
+        if board.failed:
+            break
     await asyncio.gather(*(producer.flush() for producer in producers))
     # The last deliveries are done; what they call back stands in the loop's queue before this.
     await asyncio.sleep(0)
@@ -163,10 +166,10 @@ async def _producer(
         config={"compression.type": codec},
         client_id=f"demo-{codec}",
         linger_ms=LINGER_MS,
-        # A cluster that goes away ends the demo within a minute.
+        # A cluster that goes away ends the demo soon.
         max_block_ms=20_000,
-        request_timeout_ms=15_000,
-        delivery_timeout_ms=30_000,
+        request_timeout_ms=10_000,
+        delivery_timeout_ms=20_000,
     )
     await producer.start()
     try:

@@ -6,6 +6,7 @@ from collections.abc import Container
 
 from aioproducer.core.batch import NO_STAMP, SEQUENCE_LIMIT, Batch, Sealed, Stamp
 from aioproducer.delivery import Fate
+from aioproducer.records import Record
 from aioproducer.wire.record_batch import DecodedRecord, decode_records
 from aioproducer.wire.record_encoder import append_record
 
@@ -40,8 +41,8 @@ def split_batch(batch: Batch, batch_size: int) -> list[tuple[int, Batch]]:
 
 def remove_records(
     batch: Batch, removed: Container[int]
-) -> tuple[Batch, list[tuple[int, Fate, int]]]:
-    """Return a batch of the records that are not ``removed``, and the fates of all.
+) -> tuple[Batch, list[tuple[int, Fate, int]], dict[int, Record[bytes, bytes]]]:
+    """Return a batch of the records that are not ``removed``, all fates, and what was removed.
 
     The new batch has the age, the place and the memory of the old one, and no stamp. The fates are
     as :meth:`Fate.divide` takes them; each removed record has one of its own.
@@ -52,19 +53,29 @@ def remove_records(
     survivors.stamp = NO_STAMP
     survivors.charged = batch.charged
     parts: list[tuple[int, Fate, int]] = []
+    taken_out: dict[int, Record[bytes, bytes]] = {}
     there = 0
-    for index in range(len(records)):
+    for index, record in enumerate(records):
         if index in removed:
+            taken_out[index] = Record(
+                batch.topic,
+                record.value,
+                record.key,
+                batch.partition,
+                record.timestamp,
+                record.headers,
+            )
             alone = Fate(batch.fate.loop, batch.topic, batch.partition, count=1)
             parts.append((index, alone, 0))
         else:
             parts.append((index, survivors.fate, there))
             there += 1
-    return survivors, parts
+    return survivors, parts, taken_out
 
 
 def _part(batch: Batch, number: int, first: int, records: list[DecodedRecord]) -> Batch:
     fate = Fate(batch.fate.loop, batch.topic, batch.partition, len(records))
+    fate.on_late = batch.fate.on_late
     part = Batch(
         batch.topic,
         batch.partition,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from aioproducer.delivery import Delivery
-from aioproducer.records import Header
+from aioproducer.records import Header, Record
 
 Buffer = bytes | bytearray | memoryview
 
@@ -47,6 +47,13 @@ class WaitingRecord:
         if self.value is not None:
             self.value = bytes(self.value)
         self.headers = tuple(self.headers)
+
+    def as_record(self) -> Record[bytes, bytes]:
+        """Return the record as it was serialized."""
+        value = None if self.value is None else bytes(self.value)
+        return Record(
+            self.topic, value, self.key, self.partition, self.timestamp_ms, tuple(self.headers)
+        )
 
 
 class WaitingRoom:

@@ -124,11 +124,9 @@ class Admission:
 
     def fail(self, record: WaitingRecord, error: ProducerError) -> None:
         """Fail a record that waits."""
-        error.topic, error.partition = record.topic, record.partition
         fate = record.delivery._fate
         self.leave(record)
-        self._ledger.failed_alone(record.topic)
-        fate.fail(error)
+        self._ledger.failed_alone(fate, error, record.as_record())
 
     def fail_all(self, make_error: Callable[[], ProducerError]) -> list[str]:
         """Fail every waiting record; returns their topics."""

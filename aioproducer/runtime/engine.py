@@ -16,6 +16,7 @@ from aioproducer.errors import ProducerClosedError, ProducerError, ProducerState
 from aioproducer.records import CloseReport
 from aioproducer.runtime.batch_preparer import BatchPreparer
 from aioproducer.runtime.cluster import Cluster
+from aioproducer.runtime.failure_feed import FailureFeed
 from aioproducer.runtime.intake import Intake
 from aioproducer.runtime.ledger import Ledger
 from aioproducer.runtime.producer_id import ProducerIdKeeper
@@ -44,7 +45,8 @@ class Engine:
         self.crash: BaseException | None = None
         self.supervisor = Supervisor(client_id, self._crashed)
         self.budget = MemoryBudget(config.buffer_memory)
-        self.ledger = Ledger(self.budget, self._memory_released)
+        self.feed = FailureFeed()
+        self.ledger = Ledger(self.budget, self.feed, self._memory_released)
         self.cluster = Cluster(
             config,
             client_id,
@@ -78,6 +80,7 @@ class Engine:
             rng,
             sequences=self.keeper.sequences,
             partitioner=partitioner,
+            feed=self.feed,
         )
         self.admission = self.intake.admission
 
@@ -111,6 +114,7 @@ class Engine:
         self.sender.close()
         await self.supervisor.close()
         self._preparer.close()
+        self.feed.close()
         return self.ledger.report(abandoned)
 
     def fail_everything(self, error: ProducerError) -> Counter[str]:

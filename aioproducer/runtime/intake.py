@@ -18,18 +18,18 @@ from aioproducer.core.producer_identity import SequenceState
 from aioproducer.core.routing import Router
 from aioproducer.core.topic_queues import TopicQueues
 from aioproducer.core.waiting_room import WaitingRecord, WaitsFor
-from aioproducer.delivery import Delivery, Fate, failed_delivery
+from aioproducer.delivery import Delivery, Fate
 from aioproducer.errors import (
     BufferExhaustedError,
     MetadataNotReadyError,
     PartitionerError,
-    ProducerError,
     RecordTooLargeError,
 )
-from aioproducer.records import Header
+from aioproducer.records import Header, Record
 from aioproducer.runtime.admission import Admission
 from aioproducer.runtime.assembler import BatchAssembler
 from aioproducer.runtime.cluster import Cluster
+from aioproducer.runtime.failure_feed import FailureFeed
 from aioproducer.runtime.ledger import Flush, Ledger
 from aioproducer.runtime.sender import Sender
 from aioproducer.runtime.supervisor import Supervisor
@@ -59,7 +59,9 @@ class Intake:
         *,
         sequences: Callable[[str, int], SequenceState | None],
         partitioner: Partitioner | None,
+        feed: FailureFeed,
     ) -> None:
+        self._on_late = feed.late
         self._config = config
         self._client_id = client_id
         self._cluster = cluster
@@ -129,7 +131,8 @@ class Intake:
                     self._unusable(queues) if partition is None else frozenset(),
                 )  # fmt: skip
             except PartitionerError as error:
-                return self._fail_at_once(topic, None, error)
+                refused = Record(topic, value, key, partition, timestamp_ms, headers)
+                return self._ledger.refuse(refused, error)
         charge = size + RECORD_OVERHEAD
         budget = self._budget
         if queue is None or charge > budget.available:
@@ -163,6 +166,7 @@ class Intake:
         topic.last_used = now
         self._cluster.track(topic.name, now)
         fate = Fate(self._loop, topic.name, queue.index)
+        fate.on_late = self._on_late
         batch = Batch(
             topic.name,
             queue.index,
@@ -241,7 +245,7 @@ class Intake:
                 f"the record takes up to {size + HEADER_SIZE} bytes uncompressed;"
                 f" max.request.size is {limit}"
             )
-            return self._fail_at_once(topic, partition, error)
+            return self._ledger.refuse(record.as_record(), error)
         waits_for = self._reason_to_wait(self._topics.get(topic), topic, partition)
         if not may_wait:
             if waits_for is WaitsFor.MEMORY:
@@ -255,7 +259,7 @@ class Intake:
                 "buffer.memory and a waiting room of its size are full"
                 f" ({self._budget.total} bytes each)"
             )
-            return self._fail_at_once(topic, partition, full)
+            return self._ledger.refuse(record.as_record(), full)
         return delivery
 
     def _reason_to_wait(
@@ -271,11 +275,6 @@ class Intake:
         if partition is not None and partition >= queues.count:
             return WaitsFor.PARTITION
         return WaitsFor.MEMORY
-
-    def _fail_at_once(self, topic: str, partition: int | None, error: ProducerError) -> Delivery:
-        error.topic, error.partition = topic, partition
-        self._ledger.failed_alone(topic)
-        return failed_delivery(self._loop, topic, partition, error)
 
     # What ends the waiting
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from aioproducer.core.batch import Batch
 from aioproducer.core.memory_budget import MemoryBudget
-from aioproducer.delivery import Fate
+from aioproducer.delivery import Delivery, Fate
 from aioproducer.errors import ProducerError
-from aioproducer.records import CloseReport, TopicReport
+from aioproducer.records import UNKNOWN_TIMESTAMP, CloseReport, Record, TopicReport
+from aioproducer.runtime.failure_feed import FailureFeed
 
 
 class Flush:
@@ -36,7 +38,10 @@ class Flush:
 class Ledger:
     """Settles fates, returns memory, counts, and tells flushes."""
 
-    def __init__(self, budget: MemoryBudget, on_memory: Callable[[], None]) -> None:
+    def __init__(
+        self, budget: MemoryBudget, feed: FailureFeed, on_memory: Callable[[], None]
+    ) -> None:
+        self._feed = feed
         self.unsettled: dict[Fate, None] = {}
         self.flushes: list[Flush] = []
         self._budget = budget
@@ -82,6 +87,8 @@ class Ledger:
             error.persisted = "maybe"
         self._failed[batch.topic] += batch.count
         self._close(batch)
+        batch.fate.quiet = self._feed.is_read
+        self._feed.publish_batch(batch, error)
         batch.fate.fail(error)
         self._forget(batch.fate)
         if not keep_memory:
@@ -108,9 +115,20 @@ class Ledger:
             self._budget.give_back(charged)
             self._on_memory()
 
-    def failed_alone(self, topic: str) -> None:
-        """Count a record that failed before it had a batch."""
-        self._failed[topic] += 1
+    def failed_alone(self, fate: Fate, error: ProducerError, record: Record[Any, Any]) -> None:
+        """Settle one record as failed that has no batch, or shall not share its batch's fate."""
+        error.topic, error.partition = fate.topic, fate.partition
+        self._failed[fate.topic] += 1
+        fate.quiet = self._feed.is_read
+        self._feed.publish(record, error)
+        fate.fail(error)
+
+    def refuse(self, record: Record[Any, Any], error: ProducerError) -> Delivery:
+        """Return a Delivery that has failed already, for a record that never got in."""
+        fate = Fate(self._loop, record.topic, record.partition, count=1)
+        delivery = Delivery(fate, 0, UNKNOWN_TIMESTAMP, -1, -1)
+        self.failed_alone(fate, error, record)
+        return delivery
 
     def report(self, abandoned: Counter[str]) -> CloseReport:
         """Return the counts by topic."""

@@ -377,17 +377,14 @@ class Sender:
         queue.answered(batch)
         if queue.sequences is not None:
             queue.sequences.broken = True
-        survivors, parts = remove_records(batch, blamed)
+        survivors, parts, removed = remove_records(batch, blamed)
         queue.insert(survivors)
         self.arm_deadline(queue, survivors)
         self._ledger.divided(batch, [survivors], parts)
         for first, fate, _ in parts:
             if fate is not survivors.fate:
-                error = broker_error(code, blamed[first])
-                error.topic, error.partition = batch.topic, batch.partition
-                error.attempts = batch.attempts + 1
-                self._ledger.failed_alone(batch.topic)
-                fate.fail(error)
+                error = broker_error(code, blamed[first], attempts=batch.attempts + 1)
+                self._ledger.failed_alone(fate, error, removed[first])
         self.offer(queue)
 
     # The clock
