@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ from aioproducer.cli.load import Load, TopicPlan, produce
 from aioproducer.cli.orders import order_events
 from aioproducer.cli.report import (
     Progress,
+    failure_lines,
     latency_line,
     partition_bars,
     progress_line,
@@ -69,6 +70,11 @@ class Screen:
         """Print one line."""
         print(text, file=self._out, flush=True)
 
+    def lines(self, texts: Iterable[str]) -> None:
+        """Print several lines."""
+        for text in texts:
+            self.line(text)
+
     def progress(self, progress: Progress, *, last: bool = False) -> None:
         """Show how far producing has come; the last time the line stays."""
         text = progress_line(progress, plain=self.plain)
@@ -105,14 +111,14 @@ def produce_and_compare(
     events = list(order_events(records))
     load = asyncio.run(produce(bootstrap_servers, topics, events, screen.progress))
     screen.progress(load.progress, last=True)
+    if load.progress.failed:
+        screen.lines(["", *failure_lines(load.progress, load.errors)])
+        return DIFFERENT
     _tell_load(load, screen)
     screen.line("\nreading everything back with librdkafka's consumer:")
     findings = _read_back(bootstrap_servers, load, screen)
-    screen.line()
-    for line in verdict_lines(findings, load.progress.failed, load.errors):
-        screen.line(line)
-    equal = all(each.is_clean for each in findings) and not load.progress.failed
-    return ALL_EQUAL if equal else DIFFERENT
+    screen.lines(["", *verdict_lines(findings)])
+    return ALL_EQUAL if all(each.is_clean for each in findings) else DIFFERENT
 
 
 def _tell_load(load: Load, screen: Screen) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -22,6 +22,8 @@ MOST_IN_FLIGHT = 8_000
 GO_ON_BELOW = MOST_IN_FLIGHT // 2
 # Five producers share the records: each waits a little longer than by default for full batches.
 LINGER_MS = 20
+# A cluster that goes away ends the demo soon.
+DELIVERY_MS = 20_000
 ERROR_SAMPLES = 5
 PROGRESS_SECONDS = 0.1
 INTERRUPTED_SECONDS = 0.5
@@ -74,7 +76,7 @@ class Scoreboard:
 # Without repr: asyncio.run() formats its result once, unseen, which takes a second for this one.
 @dataclass(frozen=True, slots=True, repr=False)
 class Load:
-    """What was produced, by topic, and how it went."""
+    """What was produced and acknowledged, by topic, and how it went."""
 
     sent: dict[str, list[SentRecord]]
     partitions: dict[str, int]
@@ -117,7 +119,7 @@ async def produce(
             for topic, producer in zip(topics, producers, strict=True)
         ]
     return Load(
-        {name: [_as_sent(event, done) for event, done in pairs] for name, pairs in sent.items()},
+        {name: list(_acknowledged(pairs)) for name, pairs in sent.items()},
         partitions,
         figures,
         progress,
@@ -166,10 +168,9 @@ async def _producer(
         config={"compression.type": codec},
         client_id=f"demo-{codec}",
         linger_ms=LINGER_MS,
-        # A cluster that goes away ends the demo soon.
-        max_block_ms=20_000,
-        request_timeout_ms=10_000,
-        delivery_timeout_ms=20_000,
+        max_block_ms=DELIVERY_MS,
+        request_timeout_ms=DELIVERY_MS // 2,
+        delivery_timeout_ms=DELIVERY_MS,
     )
     await producer.start()
     try:
@@ -217,9 +218,9 @@ def _figures(
     )
 
 
-def _as_sent(event: OrderEvent, delivery: Delivery) -> SentRecord:
-    place: tuple[int, int] | None = None
-    if delivery.exception() is None:
-        metadata = delivery.result()
-        place = (metadata.partition, metadata.offset)
-    return SentRecord(event.key, event.value, event.headers, place)
+def _acknowledged(pairs: Iterable[tuple[OrderEvent, Delivery]]) -> Iterator[SentRecord]:
+    for event, delivery in pairs:
+        if delivery.exception() is None:
+            metadata = delivery.result()
+            place = (metadata.partition, metadata.offset)
+            yield SentRecord(event.key, event.value, event.headers, place)

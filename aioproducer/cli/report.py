@@ -105,10 +105,19 @@ def partition_bars(topics: Sequence[TopicFigures], *, plain: bool = False) -> st
     return "\n".join(lines)
 
 
-def verdict_lines(findings: Sequence[Findings], failed: int, errors: Sequence[str]) -> list[str]:
+def failure_lines(progress: Progress, errors: Sequence[str]) -> list[str]:
+    """Return why producing failed."""
+    return [
+        f"FAILED: of {progress.sent:,} records {progress.acknowledged:,} were acknowledged and"
+        f" {progress.failed:,} were not; the rest was not sent:",
+        *(f"  {error}" for error in errors),
+    ]
+
+
+def verdict_lines(findings: Sequence[Findings]) -> list[str]:
     """Return what the comparison found, good or bad."""
     read = sum(each.read for each in findings)
-    if all(each.is_clean for each in findings) and not failed:
+    if all(each.is_clean for each in findings):
         keys = sum(each.keys for each in findings)
         return [
             f"OK: {read:,} records came back. Nothing is lost, doubled or changed; the records of",
@@ -116,8 +125,7 @@ def verdict_lines(findings: Sequence[Findings], failed: int, errors: Sequence[st
             "chooses; every acknowledged offset is true.",
         ]
     sent = sum(each.sent for each in findings)
-    lines = [f"DIFFERENT: {sent:,} records were sent, {read:,} came back, {failed:,} failed."]
-    lines += [f"  failed: {error}" for error in errors]
+    lines = [f"DIFFERENT: {sent:,} records were sent, {read:,} came back."]
     for each in findings:
         for difference, count in each.counts.items():
             lines.append(f"  {each.topic}: {count:,} {difference.value}:")

@@ -10,6 +10,7 @@ from aioproducer.cli.report import (
     Progress,
     TopicFigures,
     bar,
+    failure_lines,
     latency_line,
     partition_bars,
     percentile,
@@ -98,19 +99,19 @@ def test_all_partitions_are_drawn_on_one_scale() -> None:
 
 
 def test_a_clean_result_is_said_to_be_one() -> None:
-    lines = verdict_lines([Findings("orders", 10, 10, 2)], 0, [])
+    lines = verdict_lines([Findings("orders", 10, 10, 2)])
     assert lines[0].startswith("OK: 10 records came back.")
 
 
 def test_a_difference_is_told_with_its_samples() -> None:
     findings = Findings("orders", 10, 9, 2)
     findings.add(Difference.LOST, "order-1 paid")
-    text = "\n".join(verdict_lines([findings], 0, []))
-    assert text.startswith("DIFFERENT: 10 records were sent, 9 came back, 0 failed.")
+    text = "\n".join(verdict_lines([findings]))
+    assert text.startswith("DIFFERENT: 10 records were sent, 9 came back.")
     assert "orders: 1 acknowledged, but not in Kafka:\n    order-1 paid" in text
 
 
-def test_records_that_failed_are_no_success_even_if_nothing_else_differs() -> None:
-    lines = verdict_lines([Findings("orders", 10, 9, 2)], 1, ["1 x TimeoutError: late"])
-    assert lines[0].startswith("DIFFERENT")
-    assert lines[1] == "  failed: 1 x TimeoutError: late"
+def test_records_that_failed_are_counted_and_their_errors_named() -> None:
+    first, *errors = failure_lines(Progress(10, 9, 6, 3, 1.0), ["3 x TimeoutError: late"])
+    assert first.startswith("FAILED: of 9 records 6 were acknowledged and 3 were not")
+    assert errors == ["  3 x TimeoutError: late"]

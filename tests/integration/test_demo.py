@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from kafka.partitioner.default import murmur2  # type: ignore[import-untyped]
 
-from aioproducer.cli import demo
+from aioproducer.cli import demo, load
 from aioproducer.cli.demo import (
     COULD_NOT_RUN,
     QUICK_RECORDS,
@@ -24,7 +24,8 @@ from aioproducer.cli.demo import (
     run_demo,
 )
 from aioproducer.cli.load import TopicPlan
-from aioproducer.testing import KafkaCluster, where
+from aioproducer.cli.report import Progress
+from aioproducer.testing import EmbeddedCluster, KafkaCluster, where
 from aioproducer.testing.admin import partition_states
 from aioproducer.testing.judge import ReadRecord, read_topic
 from aioproducer.wire.compression import CODECS
@@ -83,9 +84,32 @@ def test_a_difference_ends_it_with_an_error_status(
     out = io.StringIO()
     status = produce_and_compare(bootstrap, [TopicPlan(topic(), "gzip")], 100, Screen(out))
     assert status == 1
-    assert "DIFFERENT: 100 records were sent, 99 came back, 0 failed." in out.getvalue()
+    assert "DIFFERENT: 100 records were sent, 99 came back." in out.getvalue()
     assert "1 acknowledged, but not in Kafka" in out.getvalue()
     assert "1 changed on the way" in out.getvalue()
+
+
+@pytest.mark.own_cluster
+def test_a_cluster_that_goes_away_is_told_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(load, "DELIVERY_MS", 2_000)
+    out = io.StringIO()
+    with EmbeddedCluster(1) as cluster:
+        cluster.create_topic("orders")
+
+        class Fragile(Screen):
+            def progress(self, progress: Progress, *, last: bool = False) -> None:
+                super().progress(progress, last=last)
+                if not last:
+                    cluster.set_down(1)
+
+        plans = [TopicPlan("orders", "none")]
+        status = produce_and_compare(cluster.bootstrap_servers, plans, 100_000, Fragile(out))
+    assert status == 1
+    failure = out.getvalue().partition("FAILED: of ")[2]
+    assert "were acknowledged" in failure
+    assert " x DeliveryTimeoutError: " in failure
 
 
 def _start_demo(*arguments: str) -> subprocess.Popen[str]:
