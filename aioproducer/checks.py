@@ -50,7 +50,13 @@ def check_timestamp(timestamp_ms: object) -> None:
 def check_headers(headers: Any) -> Sequence[Header]:
     """Return ``headers`` as pairs of str and bytes or ``None``, else raise."""
     checked: list[Header] = []
-    for header in headers:
+    try:
+        pairs = iter(headers)
+    except TypeError:
+        raise TypeError(
+            f"headers must be a sequence of pairs, not {type(headers).__name__}"
+        ) from None
+    for header in pairs:
         try:
             key, value = header
         except (TypeError, ValueError):
@@ -65,13 +71,23 @@ def check_headers(headers: Any) -> Sequence[Header]:
     return checked
 
 
+def check_timeout(timeout: object) -> None:
+    """Raise unless ``timeout`` is a number of seconds from 0 on, or ``None``."""
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout must be a number of seconds, not {type(timeout).__name__}")
+    if not timeout >= 0:
+        raise ValueError(f"timeout must not be negative: {timeout}")
+
+
 def check_options(
-    partition: object, timestamp_ms: object, headers: Sequence[Header]
+    partition: object, timestamp_ms: object, headers: Sequence[Header] | None
 ) -> Sequence[Header]:
     """Check what most records do not have; return the headers as they will be encoded."""
     check_partition(partition)
     check_timestamp(timestamp_ms)
-    return check_headers(headers) if headers else ()
+    return () if headers is None else check_headers(headers)
 
 
 def as_buffer(value: object, field: str) -> Buffer:

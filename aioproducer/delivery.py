@@ -272,7 +272,8 @@ class Delivery(_FutureOfMetadata):
         if outcome.__class__ is not RecordMetadata:
             outcome = self._settled_outcome()
             if isinstance(outcome, ProducerError):
-                raise outcome
+                # Without this each raise would add its frames to the last one's.
+                raise outcome.with_traceback(None)
         return outcome
 
     def exception(self) -> ProducerError | None:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
-from aioproducer.checks import as_buffer, check_options, check_topic
+from aioproducer.checks import as_buffer, check_options, check_timeout, check_topic
 from aioproducer.config import ProducerConfig
 from aioproducer.core.lifecycle import LifeEvent, LifeState, transition
 from aioproducer.core.partitioner import Partitioner
@@ -259,6 +259,8 @@ class AsyncProducer(Generic[K, V]):
 
         Follows KafkaProducer.send, but never blocks the caller.
         """
+        if timeout is not None:
+            check_timeout(timeout)
         delivery = self._send(topic, value, key, partition, timestamp_ms, headers, False, True)
         if timeout is not None:
             fail_after(delivery, timeout)
@@ -298,6 +300,7 @@ class AsyncProducer(Generic[K, V]):
         errors are those of ``send()``; the record's :exc:`ProducerError` is raised. Cancelling
         withdraws the record while it waits for room, else abandons the wait only.
         """
+        check_timeout(timeout)
         delivery = self._send(topic, value, key, partition, timestamp_ms, headers, True, True)
         if timeout is not None:
             fail_after(delivery, timeout)
@@ -319,7 +322,7 @@ class AsyncProducer(Generic[K, V]):
             raise self._misuse()
         if topic not in self._known_topics:
             self._known_topics.add(check_topic(topic))
-        if partition is not None or timestamp_ms is not None or headers:
+        if partition is not None or timestamp_ms is not None or headers != ():
             headers = check_options(partition, timestamp_ms, headers)
         key_bytes, value_bytes = key, value
         try:

@@ -132,6 +132,11 @@ class Batch:
         return self.stamp.base_sequence != NO_SEQUENCE
 
     @property
+    def is_in_doubt(self) -> bool:
+        """Whether an earlier attempt may be in the log, or the clock has settled its fate."""
+        return self.maybe_written or self.expired
+
+    @property
     def next_sequence(self) -> int:
         """The sequence after its last record; it wraps from 2^31-1 to 0."""
         return (self.stamp.base_sequence + self.count) % SEQUENCE_LIMIT

@@ -40,6 +40,7 @@ class WaitingRecord:
     user_value: object
     expedite: bool
     waits_for: WaitsFor = WaitsFor.TOPIC
+    arrival: int = -1
     delivery: Delivery = field(init=False)
 
     def take_copies(self) -> None:
@@ -61,6 +62,7 @@ class WaitingRoom:
 
     def __init__(self) -> None:
         self._arrivals: dict[WaitingRecord, None] = {}
+        self._next_arrival = 0
         self._topics: dict[str, dict[WaitingRecord, None]] = {}
         self._partitions: dict[tuple[str, int], dict[WaitingRecord, None]] = {}
         self.memory_line: dict[WaitingRecord, None] = {}
@@ -93,9 +95,19 @@ class WaitingRoom:
         """Let ``record`` wait, or go on waiting for the next thing."""
         if record in self._arrivals:
             self._step_out(record)
-        self._arrivals.setdefault(record)
+        else:
+            record.arrival = self._next_arrival
+            self._next_arrival += 1
+            self._arrivals[record] = None
         record.waits_for = waits_for
-        self._line(record)[record] = None
+        line = self._line(record)
+        is_late = bool(line) and next(reversed(line)).arrival > record.arrival
+        line[record] = None
+        if is_late:
+            # It waited for something else before: younger ones must not overtake it now.
+            ordered = sorted(line, key=lambda waiting: waiting.arrival)
+            line.clear()
+            line.update(dict.fromkeys(ordered))
 
     def leave(self, record: WaitingRecord) -> None:
         """Forget ``record``: it was admitted, withdrawn or timed out."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Iterable
 
 from aioproducer.config import ProducerConfig
@@ -86,13 +87,15 @@ class Admission:
         for record in waiting:
             missing = record.partition is not None and record.partition >= count
             self.room.join(record, WaitsFor.PARTITION if missing else WaitsFor.MEMORY)
+            if missing:
+                # It may be added any time: asked for again and again, with backoff.
+                self._cluster.request_update(topic)
         if waiting:
             self._admit()
 
     def topic_refused(self, topic: str, error: ProducerError) -> None:
         """Fail those who waited for a topic that may not be used."""
-        for record in self.room.waiting_for_topic(topic):
-            self.fail(record, error.replica())
+        self._fail_together(self.room.waiting_for_topic(topic), error)
 
     def memory_released(self) -> None:
         """Let records in, once, at the end of this turn.
@@ -124,17 +127,26 @@ class Admission:
 
     def fail(self, record: WaitingRecord, error: ProducerError) -> None:
         """Fail a record that waits."""
-        fate = record.delivery._fate
-        self.leave(record)
-        self._ledger.failed_alone(fate, error, record.as_record())
+        self._fail_together([record], error)
 
     def fail_all(self, make_error: Callable[[], ProducerError]) -> list[str]:
         """Fail every waiting record; returns their topics."""
         topics = []
-        for record in list(self.room):
-            topics.append(record.topic)
-            self.fail(record, make_error())
+        for group in _alike(self.room):
+            topics += [record.topic for record in group]
+            self._fail_together(group, make_error())
         return topics
+
+    def _fail_together(self, records: list[WaitingRecord], error: ProducerError) -> None:
+        """Fail records of one topic with one Fate: nobody-looked is reported once for all."""
+        if not records:
+            return
+        first = records[0]
+        fate = Fate(self._loop, first.topic, first.partition, count=len(records))
+        for record in records:
+            self.leave(record)
+            record.delivery._attach(fate, 0)
+        self._ledger.failed_alone(fate, error, [record.as_record() for record in records])
 
     def _withdraw(self, record: WaitingRecord) -> None:
         if record in self.room:
@@ -164,8 +176,9 @@ class Admission:
         # Armed for whoever has waited longest when it fires; all wait equally long.
         self._timer = None
         limit = self._loop.time() + SLACK - self._limit_ms / 1000
-        while (record := self.room.oldest()) is not None and record.sent_at <= limit:
-            self.fail(record, self._waited_too_long(record))
+        expired = list(itertools.takewhile(lambda record: record.sent_at <= limit, self.room))
+        for group in _alike(expired):
+            self._fail_together(group, self._waited_too_long(group[0]))
         self._arm_timer()
 
     def _waited_too_long(self, record: WaitingRecord) -> ProducerError:
@@ -204,3 +217,12 @@ class Admission:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _alike(records: Iterable[WaitingRecord]) -> list[list[WaitingRecord]]:
+    """Group records that wait for the same thing."""
+    groups: dict[tuple[str, int | None, WaitsFor], list[WaitingRecord]] = {}
+    for record in records:
+        key = (record.topic, record.partition, record.waits_for)
+        groups.setdefault(key, []).append(record)
+    return list(groups.values())

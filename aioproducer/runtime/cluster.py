@@ -99,8 +99,14 @@ class Cluster:
         )
 
     def trouble(self) -> ProducerError | None:
-        """Return why no broker can be reached, ``None`` if one is or may yet be."""
-        return self.last_error
+        """Return why the cluster does not answer, ``None`` if it does."""
+        managers = self._managers.values()
+        if self.last_error is not None or not managers or any(m.is_connected for m in managers):
+            return self.last_error
+        addresses = tuple(dict.fromkeys(manager.address for manager in managers))
+        return ClusterConnectionError(
+            f"still connecting to {', '.join(addresses)}: no answer yet", addresses=addresses
+        )
 
     def requests_in_flight(self) -> int:
         """Return how many requests await their answer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import socket
 from collections.abc import Callable
@@ -283,7 +284,9 @@ class ConnectionManager:
                 reasons.append(f"{sockaddr[0]}: no connection within {limit / 1000:.1f} s")
                 cause = error
             except OSError as error:
-                reasons.append(f"{sockaddr[0]}: {error.strerror or error}")
+                # asyncio puts the address where the reason should be.
+                reason = os.strerror(error.errno) if error.errno else str(error)
+                reasons.append(f"{sockaddr[0]}: {reason}")
                 cause = error
             except ClusterConnectionError as error:
                 reasons.append(str(error))

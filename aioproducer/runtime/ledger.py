@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from aioproducer.core.batch import Batch
@@ -115,19 +115,22 @@ class Ledger:
             self._budget.give_back(charged)
             self._on_memory()
 
-    def failed_alone(self, fate: Fate, error: ProducerError, record: Record[Any, Any]) -> None:
-        """Settle one record as failed that has no batch, or shall not share its batch's fate."""
+    def failed_alone(
+        self, fate: Fate, error: ProducerError, records: Sequence[Record[Any, Any]]
+    ) -> None:
+        """Settle records as failed that have no batch, or shall not share their batch's fate."""
         error.topic, error.partition = fate.topic, fate.partition
-        self._failed[fate.topic] += 1
+        self._failed[fate.topic] += len(records)
         fate.quiet = self._feed.is_read
-        self._feed.publish(record, error)
+        for record in records:
+            self._feed.publish(record, error)
         fate.fail(error)
 
     def refuse(self, record: Record[Any, Any], error: ProducerError) -> Delivery:
         """Return a Delivery that has failed already, for a record that never got in."""
         fate = Fate(self._loop, record.topic, record.partition, count=1)
         delivery = Delivery(fate, 0, UNKNOWN_TIMESTAMP, -1, -1)
-        self.failed_alone(fate, error, record)
+        self.failed_alone(fate, error, [record])
         return delivery
 
     def report(self, abandoned: Counter[str]) -> CloseReport:

@@ -261,7 +261,7 @@ class Sender:
         if judgement.ruling is not Ruling.DELIVER:
             error = broker_error(code, answer.error_message)
             error.attempts = batch.attempts + 1
-        if judgement.ruling is Ruling.FAIL and judgement.rejected and not batch.expired:
+        if judgement.ruling is Ruling.FAIL and judgement.rejected and not batch.is_in_doubt:
             blamed = {e.batch_index: e.message for e in answer.record_errors}
             if blamed and len(blamed) < batch.count and self._retries_left(batch):
                 self._salvage(queue, batch, code, blamed)
@@ -384,7 +384,7 @@ class Sender:
         for first, fate, _ in parts:
             if fate is not survivors.fate:
                 error = broker_error(code, blamed[first], attempts=batch.attempts + 1)
-                self._ledger.failed_alone(fate, error, removed[first])
+                self._ledger.failed_alone(fate, error, [removed[first]])
         self.offer(queue)
 
     # The clock
