@@ -1,0 +1,212 @@
+"""What was sent arrives: the same bytes, in order, where the acknowledgement says, once.
+
+The whole product of codec, acks and route runs on asyncio; uvloop changes nothing between a
+record and its bytes, so there each codec runs once. Old brokers and the embedded cluster run the
+smaller tests below.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections import Counter
+
+import pytest
+
+from aioproducer import AsyncProducer, Delivery, Record
+from aioproducer.testing.judge import ReadRecord, end_offsets, read_topic_async
+from tests.conftest import TopicFactory
+
+CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
+ROUTES = ("keyed", "unkeyed", "explicit partition")
+PARTITIONS = 3
+RECORDS = 10_000
+
+_FULL = list(itertools.product(CODECS, (0, 1, "all"), ROUTES))
+_ONE_PER_CODEC = set(zip(CODECS, itertools.cycle(("all", 1, 0)), itertools.cycle(ROUTES)))
+
+
+def make_records(topic: str, route: str, count: int, seed: int) -> list[Record[bytes, bytes]]:
+    """Records of many shapes; each value begins with its number, nulls stand in between."""
+    rng = random.Random(seed)
+    noise = rng.randbytes(4096)
+    records = []
+    for number in range(count):
+        size = rng.choice((0, 10, 100, 300))
+        start = rng.randrange(len(noise) - size)
+        value = b"%d:" % number + noise[start : start + size] + b"compressible " * (size // 50)
+        records.append(
+            Record(
+                topic,
+                value,
+                key=_key(route, rng),
+                partition=rng.randrange(PARTITIONS) if route == "explicit partition" else None,
+                timestamp_ms=1_700_000_000_000 + number,
+                headers=_headers(number),
+            )
+        )
+    return records
+
+
+def _key(route: str, rng: random.Random) -> bytes | None:
+    if route == "unkeyed":
+        return None
+    if route == "explicit partition":
+        return rng.choice((None, b"", b"key"))
+    return b"key-%d" % rng.randrange(500)
+
+
+def _headers(number: int) -> list[tuple[str, bytes | None]]:
+    return [
+        ("number", b"%d" % number),
+        ("none", None),
+        ("repeated", b"first"),
+        ("repeated", b"second"),
+        ("häder", b""),
+    ][: number % 6]
+
+
+def number_of(read: ReadRecord) -> int:
+    assert read.value is not None
+    return int(read.value.partition(b":")[0])
+
+
+async def wait_for_count(bootstrap: str, topic: str, count: int) -> None:
+    """Only acks=all says that consumers can see the records: otherwise the end offsets do."""
+    deadline = time.monotonic() + 10
+    while sum((await asyncio.to_thread(end_offsets, bootstrap, topic)).values()) < count:
+        assert time.monotonic() < deadline, f"{count} records did not arrive within 10 s"
+
+
+def check_identical(
+    sent: list[Record[bytes, bytes]],
+    deliveries: list[Delivery],
+    read: list[ReadRecord],
+    acks: object,
+) -> None:
+    """Every record is there once, identical, in order, and where its metadata says."""
+    assert len(read) == len(sent)
+    last = dict.fromkeys(range(PARTITIONS), -1)
+    seen = Counter()
+    for arrived in read:
+        number = number_of(arrived)
+        seen[number] += 1
+        record, metadata = sent[number], deliveries[number].result()
+        assert (arrived.key, arrived.value) == (record.key, record.value)
+        assert arrived.headers == tuple(record.headers)
+        assert arrived.timestamp_ms == record.timestamp_ms == metadata.timestamp_ms
+        assert number > last[arrived.partition], "out of order within a partition"
+        last[arrived.partition] = number
+        offset = -1 if acks == 0 else arrived.offset
+        assert (metadata.partition, metadata.offset) == (arrived.partition, offset)
+        assert record.partition in (None, metadata.partition)
+        assert metadata.serialized_value_size == len(record.value or b"")
+        assert metadata.serialized_key_size == (-1 if record.key is None else len(record.key))
+    assert len(seen) == len(sent)
+    assert max(seen.values()) == 1
+
+
+async def send_all(
+    producer: AsyncProducer[bytes, bytes], records: list[Record[bytes, bytes]]
+) -> list[Delivery]:
+    deliveries = []
+    for record in records:
+        deliveries.append(
+            producer.send(
+                record.topic,
+                record.value,
+                key=record.key,
+                partition=record.partition,
+                timestamp_ms=record.timestamp_ms,
+                headers=record.headers,
+            )
+        )
+        await producer.drain()
+    await producer.flush()
+    assert all(delivery.done() for delivery in deliveries)
+    return deliveries
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("acks", [0, 1, "all"])
+@pytest.mark.parametrize("codec", CODECS)
+async def test_ten_thousand_records_come_back_identical_and_in_order(
+    bootstrap: str, topic: TopicFactory, codec: str, acks: object, route: str
+) -> None:
+    """Whatever the codec, the acknowledgement and the route, nothing is lost, changed or moved."""
+    on_uvloop = "uvloop" in type(asyncio.get_running_loop()).__module__
+    if on_uvloop and (codec, acks, route) not in _ONE_PER_CODEC:
+        return
+    name = topic(PARTITIONS)
+    records = make_records(name, route, RECORDS, seed=_FULL.index((codec, acks, route)))
+
+    async with AsyncProducer(bootstrap, compression_type=codec, acks=acks, linger_ms=5) as producer:
+        deliveries = await send_all(producer, records)
+
+    if acks != "all":
+        await wait_for_count(bootstrap, name, RECORDS)
+    check_identical(records, deliveries, await read_topic_async(bootstrap, name), acks)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("acks", [0, 1, "all"])
+@pytest.mark.parametrize("codec", CODECS)
+async def test_records_of_every_codec_come_back_from_every_broker(
+    bootstrap: str, topic: TopicFactory, codec: str, acks: object
+) -> None:
+    """The brokers' versions since 2.1 take every codec with every acknowledgement."""
+    name = topic(PARTITIONS)
+    records = make_records(name, "keyed", 1000, seed=7)
+
+    async with AsyncProducer(bootstrap, compression_type=codec, acks=acks) as producer:
+        deliveries = await send_all(producer, records)
+
+    if acks != "all":
+        await wait_for_count(bootstrap, name, len(records))
+    check_identical(records, deliveries, await read_topic_async(bootstrap, name), acks)
+
+
+@pytest.mark.core
+async def test_one_awaited_record_is_at_offset_zero_of_its_partition(
+    bootstrap: str, topic: TopicFactory
+) -> None:
+    """The smallest program: one record, one acknowledgement that tells where it is."""
+    name = topic(PARTITIONS)
+    async with AsyncProducer(bootstrap) as producer:
+        metadata = await producer.send(name, b"value", key=b"key", partition=2)
+
+    assert (metadata.topic, metadata.partition, metadata.offset) == (name, 2, 0)
+    [read] = await read_topic_async(bootstrap, name)
+    assert (read.partition, read.key, read.value) == (2, b"key", b"value")
+    assert read.timestamp_ms == metadata.timestamp_ms
+
+
+@pytest.mark.parametrize("size", [1, 16_383, 16_384, 100_000, 900_000])
+@pytest.mark.parametrize("codec", CODECS)
+async def test_records_smaller_and_larger_than_a_batch_come_back_identical(
+    bootstrap: str, topic: TopicFactory, codec: str, size: int
+) -> None:
+    """A record may be larger than batch.size: it travels alone."""
+    name = topic()
+    values = [random.Random(size).randbytes(size), b"after it", bytes(size)]
+    async with AsyncProducer(bootstrap, compression_type=codec, batch_size=16_384) as producer:
+        deliveries = [producer.send(name, value) for value in values]
+        metadata = await asyncio.gather(*deliveries)
+
+    assert [each.offset for each in metadata] == [0, 1, 2]
+    assert [read.value for read in await read_topic_async(bootstrap, name)] == values
+
+
+async def test_unacknowledged_records_reach_the_broker_before_close_returns(
+    bootstrap: str, topic: TopicFactory
+) -> None:
+    """acks=0 promises no acknowledgement, but closing does not throw away what was accepted."""
+    name = topic()
+    value = bytes(900_000)
+    async with AsyncProducer(bootstrap, acks=0, buffer_memory=128 << 20) as producer:
+        for _ in range(60):
+            producer.send(name, value)
+
+    await wait_for_count(bootstrap, name, 60)
