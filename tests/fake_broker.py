@@ -23,6 +23,7 @@ from tests.memory_transport import MemoryTransport
 UNKNOWN_TOPIC_OR_PARTITION = 3
 LEADER_NOT_AVAILABLE = 5
 NOT_LEADER_OR_FOLLOWER = 6
+DUPLICATE_SEQUENCE_NUMBER = 46
 UNKNOWN_TOPIC_ID = 100
 _TICK = 1e-6
 
@@ -264,7 +265,9 @@ class FakeBroker:
             told = will_answer and not verb.code
             appended = partition.append(batch.records, acknowledge=told)
             answer.error_code = appended.code or verb.code
-            if not answer.error_code:
+            if appended.duplicate and cluster.says_duplicate and not answer.error_code:
+                answer.error_code = DUPLICATE_SEQUENCE_NUMBER
+            elif not answer.error_code:
                 answer.base_offset = appended.base_offset
         else:
             answer.error_code = verb.code
@@ -307,6 +310,8 @@ class FakeCluster:
         self.by_id: dict[bytes, FakeTopic] = {}
         self.auto_create = 0
         self.hints = False
+        # Whether a repeated batch is answered by an error code instead of its offset.
+        self.says_duplicate = False
         self.api_versions_error = 0
         self.metadata_error = 0
         self.init_script: deque[int] = deque()
