@@ -62,7 +62,8 @@ class Scoreboard:
             self.latencies.append(time.perf_counter() - sent_at)
             self.acknowledged += 1
         else:
-            self.errors[f"{type(error).__name__}: {error}"] += 1
+            cause = f" ({error.__cause__})" if error.__cause__ is not None else ""
+            self.errors[f"{type(error).__name__}: {error.message}{cause}"] += 1
             self.failed += 1
         if self.in_flight <= GO_ON_BELOW:
             self.room.set()

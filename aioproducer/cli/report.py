@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aioproducer.cli.verify import Findings
 
 BAR_WIDTH = 40
+ERROR_WIDTH = 300
 PERCENTILES = (50.0, 95.0, 99.0, 100.0)
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -110,7 +112,7 @@ def failure_lines(progress: Progress, errors: Sequence[str]) -> list[str]:
     return [
         f"FAILED: of {progress.sent:,} records {progress.acknowledged:,} were acknowledged and"
         f" {progress.failed:,} were not; the rest was not sent:",
-        *(f"  {error}" for error in errors),
+        *(f"  {textwrap.shorten(error, ERROR_WIDTH, placeholder=' ...')}" for error in errors),
     ]
 
 
