@@ -1,5 +1,6 @@
 """An asyncio-native producer client for Apache Kafka."""
 
+from aioproducer.core.murmur2 import partition_of_key
 from aioproducer.core.partitioner import Partitioner, PartitionerRecord, PartitionList
 from aioproducer.delivery import Delivery
 from aioproducer.errors import (
@@ -72,4 +73,5 @@ __all__ = [
     "TopicReport",
     "WrongLoopError",
     "__version__",
+    "partition_of_key",
 ]

@@ -8,8 +8,14 @@ import os
 import random
 from dataclasses import asdict, dataclass
 
-from aioproducer import AsyncProducer, PartitionerRecord, PartitionList, RecordMetadata
-from aioproducer.core.murmur2 import partition_of_key
+from aioproducer import (
+    AsyncProducer,
+    PartitionerRecord,
+    PartitionList,
+    RecordMetadata,
+    partition_of_key,
+)
+
 
 BOOTSTRAP = os.environ.get("AIOPRODUCER_BOOTSTRAP", "localhost:9092")
 

@@ -131,6 +131,10 @@ class WaitingRoom:
             for record in line
         ]
 
+    def expects_partitions(self, topic: str) -> bool:
+        """Return whether records wait for a partition of ``topic`` to appear."""
+        return any(name == topic for name, _ in self._partitions)
+
     def _line(self, record: WaitingRecord) -> dict[WaitingRecord, None]:
         match record.waits_for:
             case WaitsFor.TOPIC:

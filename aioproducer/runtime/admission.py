@@ -87,9 +87,9 @@ class Admission:
         for record in waiting:
             missing = record.partition is not None and record.partition >= count
             self.room.join(record, WaitsFor.PARTITION if missing else WaitsFor.MEMORY)
-            if missing:
-                # It may be added any time: asked for again and again, with backoff.
-                self._cluster.request_update(topic)
+        if self.room.expects_partitions(topic):
+            # They may be added any time: asked for again and again, with backoff.
+            self._cluster.request_update(topic)
         if waiting:
             self._admit()
 

@@ -48,6 +48,7 @@ class BatchAssembler:
         while True:
             batch = self._queue.open
             if batch is None or batch.sealed is not None:
+                batch = None  # an idle coroutine must not keep the last batch alive
                 timed_out = await self._sleep_until(self._loop.time() + self._idle)
                 if timed_out and self._queue.open is None:
                     self._on_idle(self._queue)

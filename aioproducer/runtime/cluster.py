@@ -295,8 +295,9 @@ class Cluster:
             for attempt in pending:
                 attempt.cancel()
         raise ClusterConnectionError(
-            "no broker can be reached: " + "; ".join(str(reason) for reason in reasons),
-            addresses=tuple(m.address for m in candidates),
+            "no broker can be reached: "
+            + "; ".join(dict.fromkeys(str(reason) for reason in reasons)),
+            addresses=tuple(dict.fromkeys(m.address for m in candidates)),
         ) from reasons[0]
 
     async def _add_bootstrap(self) -> list[ConnectionManager]:

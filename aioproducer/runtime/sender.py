@@ -395,15 +395,17 @@ class Sender:
         on_wire = batch in queue.on_wire
         maybe = on_wire or batch.maybe_written
         limit = self._config.delivery_timeout_ms
+        cause = batch.last_error or self._cluster.trouble()
         error = DeliveryTimeoutError(
             f"{batch.count} record(s) were not delivered within {limit} ms of send()"
-            + (": the last request was not answered" if on_wire else ""),
+            + (": the last request was not answered" if on_wire else "")
+            + (f"; last error: {cause}" if cause is not None else ""),
             persisted="maybe" if maybe else "no",
             topic=batch.topic,
             partition=batch.partition,
             attempts=batch.attempts + on_wire,
         )
-        error.__cause__ = batch.last_error or self._cluster.trouble()
+        error.__cause__ = cause
         if on_wire:
             batch.expired = True
             self._ledger.failed(batch, error, keep_memory=True)

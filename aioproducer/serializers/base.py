@@ -60,7 +60,8 @@ def resolve_serializer(given: object, field: Field) -> Serialize | None:
     """Return how to serialize a ``field``, ``None`` for buffers that are taken as they are.
 
     ``given`` is a name, a callable ``(value) -> bytes | None`` or a :class:`Serializer`. Raises
-    :exc:`ConfigurationError` for anything else.
+    :exc:`ConfigurationError` for anything else. ``None``, a null key or a tombstone, never reaches
+    a serializer.
     """
     if isinstance(given, str):
         if given not in _BY_NAME:
@@ -82,6 +83,8 @@ def resolve_serializer(given: object, field: Field) -> Serialize | None:
 
 def _with_context(serializer: Serializer, field: Field) -> Serialize:
     def serialize(value: Any, topic: str, headers: Sequence[Header]) -> Buffer | None:
+        if value is None:
+            return None
         context = SerializationContext(topic, field, headers)
         try:
             return _checked(serializer.serialize(value, context))
@@ -93,6 +96,8 @@ def _with_context(serializer: Serializer, field: Field) -> Serialize:
 
 def _plain(function: Callable[[Any], Buffer | None], field: Field) -> Serialize:
     def serialize(value: Any, topic: str, headers: Sequence[Header]) -> Buffer | None:
+        if value is None:
+            return None
         try:
             return _checked(function(value))
         except Exception as error:
