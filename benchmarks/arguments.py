@@ -26,6 +26,7 @@ class Settings:
     measure: tuple[str, ...]
     rounds: int
     sizes: tuple[int, ...]
+    keys: int
     linger_ms: int
     window: int
     batch_size: int | None
@@ -88,6 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--measure", type=_names(KINDS), default=KINDS, metavar="A,B")
     what.add_argument("--rounds", type=_positive, default=3)
     what.add_argument("--warm-up", type=float, default=0.5, metavar="SECONDS", dest="warm_up")
+    what.add_argument(
+        "--keys", type=int, default=20_000, help="different keys; 0: every record has a new one"
+    )
     what.add_argument("--batch-size", type=_positive, help="instead of each client's default")
     what.add_argument(
         "--compression", choices=("none", "gzip", "snappy", "lz4", "zstd"), default="none"

@@ -30,6 +30,8 @@ class Job:
     """Throughput: how many records may be un-awaited."""
     rate: int
     """Latency: records per second."""
+    keys: int
+    """How many different keys there are; 0 makes every record's key a new one."""
     batch_size: int | None = None
     """``None`` leaves it to the client's own default."""
     compression: str = "none"

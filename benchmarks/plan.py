@@ -21,7 +21,8 @@ class Scenario:
     def title(self, settings: Settings) -> str:
         """Return the heading of the table."""
         codec = "" if settings.compression == "none" else f", {settings.compression}"
-        load = f"{self.value_size} B values, 16 B keys{codec}, linger {self.linger_ms} ms"
+        keys = "16 B keys" if settings.keys else "16 B keys never seen before"
+        load = f"{self.value_size} B values, {keys}{codec}, linger {self.linger_ms} ms"
         if self.kind == "throughput":
             return f"Throughput: {load}, at most {settings.window} un-awaited"
         return f"Latency: {load}, {settings.rate} records/s"
@@ -39,6 +40,7 @@ class Scenario:
             warm_up=settings.warm_up,
             window=settings.window,
             rate=settings.rate,
+            keys=settings.keys,
             batch_size=settings.batch_size,
             compression=settings.compression,
             loop=settings.loop,

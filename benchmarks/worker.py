@@ -19,7 +19,6 @@ from benchmarks.pacing import Schedule
 from benchmarks.peers import PEERS
 from benchmarks.ticks import Ticks
 
-_KEYS = 20_000
 _VALUES = 4_000
 # The interpreter of the metronome starts and sleeps before the first tick.
 _LEAD_NS = 100_000_000
@@ -44,13 +43,19 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def make_pairs(value_size: int) -> Pairs:
-    """Return endless keys and values, the same for every client; hex digits, so half is entropy."""
+def make_pairs(value_size: int, key_count: int) -> Pairs:
+    """Return endless keys and values, the same for every client; hex digits, so half is entropy.
+
+    ``key_count`` keys come round in a fixed order; 0 makes each one new.
+    """
     rng = random.Random(20_000)
-    keys = [b"key-%0*d" % (KEY_SIZE - 4, number) for number in range(_KEYS)]
+    key_of = f"key-%0{KEY_SIZE - 4}d".encode().__mod__
     values = [
         rng.randbytes(value_size // 2 + 1).hex().encode()[:value_size] for _ in range(_VALUES)
     ]
+    if key_count == 0:
+        return zip(map(key_of, itertools.count()), itertools.cycle(values), strict=True)
+    keys = [key_of(number) for number in range(key_count)]
     rng.shuffle(keys)
     return zip(itertools.cycle(keys), itertools.cycle(values), strict=True)
 
@@ -63,7 +68,7 @@ def make_driver(job: Job) -> Driver:
 
 async def measure(job: Job) -> Measurement:
     """Run ``job`` from connecting to disconnecting."""
-    pairs = make_pairs(job.value_size)
+    pairs = make_pairs(job.value_size, job.keys)
     driver = make_driver(job)
     await driver.open()
     try:

@@ -16,7 +16,6 @@ from aioproducer import (
     partition_of_key,
 )
 
-
 BOOTSTRAP = os.environ.get("AIOPRODUCER_BOOTSTRAP", "localhost:9092")
 
 

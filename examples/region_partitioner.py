@@ -14,7 +14,6 @@ from aioproducer import (
     partition_of_key,
 )
 
-
 BOOTSTRAP = os.environ.get("AIOPRODUCER_BOOTSTRAP", "localhost:9092")
 
 LANES = {b"US": 0, b"EU": 1, b"ASIA": 2}

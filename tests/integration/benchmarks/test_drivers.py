@@ -35,6 +35,7 @@ def job(cluster: ClusterProcess, peer: str, kind: Kind, *, topic: str = TOPIC) -
         warm_up=0.05,
         window=500,
         rate=2000,
+        keys=100,
     )
 
 
