@@ -162,9 +162,12 @@ class JavaCluster(KafkaCluster):
         for node in self._nodes.values():
             if node.is_running:
                 self.resume(node.node_id)
-        for node in self._nodes.values():
-            if not node.is_running:
-                self.restart(node.node_id)
+        # All at once: with a majority down, no node is listed before the others are back too.
+        ended = [node for node in self._nodes.values() if not node.is_running]
+        for node in ended:
+            self._launch(node)
+        if ended:
+            self._wait_until_listening(ended)
         self._wait_until_listed(list(self._nodes.values()))
         self.wait_in_sync()
 
