@@ -98,6 +98,8 @@ async def _latency(driver: Driver, job: Job, pairs: Pairs) -> Measurement:
     with Ticks(schedule) as ticks:
         latencies = await driver.paced(schedule, ticks, pairs, watch.start)
     wall, cpu = watch.read()
+    if len(latencies) != schedule.total - schedule.warm_up_records:
+        raise RuntimeError(f"{len(latencies)} latencies of {schedule.total} records on schedule")
     return Measurement(
         records=len(latencies),
         seconds=wall,

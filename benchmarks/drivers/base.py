@@ -6,7 +6,8 @@ import asyncio
 import functools
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from benchmarks.job import Job
@@ -68,6 +69,8 @@ class Driver(ABC):
 class Acknowledgement(Protocol):
     """A future of any client."""
 
+    def done(self) -> bool: ...
+
     def add_done_callback(self, fn: Callable[[Any], object], /) -> None: ...
 
     def result(self) -> object: ...
@@ -89,7 +92,7 @@ class AsyncDriver(Driver):
         self, schedule: Schedule, ticks: Ticks, pairs: Pairs, on_warm: Callable[[], None]
     ) -> list[float]:
         latencies: list[float] = []
-        open_records: list[Awaitable[object]] = []
+        unawaited: deque[Acknowledgement] = deque()
         first = schedule.warm_up_records
         index = 0
         while index < schedule.total:
@@ -103,10 +106,16 @@ class AsyncDriver(Driver):
                 future = await self.send(key, value)
                 if index >= first:
                     future.add_done_callback(functools.partial(_note, latencies, intended))
-                open_records.append(future)
+                unawaited.append(future)
                 index += 1
+            # As it goes: looking at all of them in the end would hold up the last ones.
+            while unawaited and unawaited[0].done():
+                unawaited.popleft().result()
         await self.flush()
-        await asyncio.gather(*open_records)
+        for future in unawaited:
+            await future
+        # Done, but the loop may still have to call the callbacks of the last ones.
+        await asyncio.sleep(0)
         return latencies
 
 
