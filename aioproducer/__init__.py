@@ -1,5 +1,6 @@
 """An asyncio-native producer client for Apache Kafka."""
 
+from aioproducer.core.lifecycle import LifeState
 from aioproducer.core.murmur2 import partition_of_key
 from aioproducer.core.partitioner import Partitioner, PartitionerRecord, PartitionList
 from aioproducer.delivery import Delivery
@@ -51,6 +52,7 @@ __all__ = [
     "FlushTimeoutError",
     "Header",
     "LateResult",
+    "LifeState",
     "MetadataNotReadyError",
     "MetadataTimeoutError",
     "MetricsSnapshot",

@@ -156,6 +156,11 @@ class AsyncProducer(Generic[K, V]):
 
     # Life
 
+    @property
+    def state(self) -> LifeState:
+        """Where the producer is in its life; ``FAILED`` after a background task died."""
+        return self._state
+
     async def start(self) -> None:
         """Bind to the running loop, begin to connect and return.
 
@@ -222,7 +227,7 @@ class AsyncProducer(Generic[K, V]):
         await self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_state", None) is LifeState.RUNNING:
+        if getattr(self, "_state", None) in (LifeState.RUNNING, LifeState.FAILED):
             warnings.warn(
                 f"{self!r} was not closed; records may be lost",
                 ResourceWarning,
@@ -499,14 +504,16 @@ class AsyncProducer(Generic[K, V]):
         """Say what is wrong with the producer's state or the caller's loop."""
         if self._state is LifeState.NEW:
             return NotStartedError("start the producer first: await start(), or async with")
-        if self._state is not LifeState.RUNNING:
-            return ProducerClosedError(f"the producer is {self._state.value}")
-        if self._engine is not None and self._engine.crash is not None:
+        if self._state is LifeState.FAILED and self._engine is not None:
             failure = ProducerStateError("a background task of this producer died")
             failure.__cause__ = self._engine.crash
             return failure
+        if self._state is not LifeState.RUNNING:
+            return ProducerClosedError(f"the producer is {self._state.value}")
         return WrongLoopError("the producer was started in another event loop")
 
     def _crashed(self) -> None:
         # From now on the one comparison of send() fails, and _misuse() tells why.
         self._loop = _NO_LOOP
+        if self._state is LifeState.RUNNING:
+            self._state = transition(self._state, LifeEvent.CRASH)

@@ -12,6 +12,7 @@ class LifeState(enum.Enum):
 
     NEW = "not started"
     RUNNING = "running"
+    FAILED = "failed"
     CLOSING = "closing"
     CLOSED = "closed"
 
@@ -20,6 +21,7 @@ class LifeEvent(enum.Enum):
     """What happens to it."""
 
     START = "start"
+    CRASH = "fail"
     CLOSE = "close"
     ENDED = "end"
 
@@ -27,6 +29,8 @@ class LifeEvent(enum.Enum):
 TRANSITIONS: dict[tuple[LifeState, LifeEvent], LifeState] = {
     (LifeState.NEW, LifeEvent.START): LifeState.RUNNING,
     (LifeState.RUNNING, LifeEvent.CLOSE): LifeState.CLOSING,
+    (LifeState.RUNNING, LifeEvent.CRASH): LifeState.FAILED,
+    (LifeState.FAILED, LifeEvent.CLOSE): LifeState.CLOSING,
     (LifeState.NEW, LifeEvent.CLOSE): LifeState.CLOSING,
     (LifeState.CLOSING, LifeEvent.ENDED): LifeState.CLOSED,
 }
