@@ -368,7 +368,10 @@ class FakeCluster:
                 if broker.up:
                     return broker
                 if broker.when_down == "hang":
-                    await asyncio.sleep(10**9)
+                    # TCP tries again, second after second.
+                    while not broker.up:
+                        await asyncio.sleep(1)
+                    return broker
         raise ConnectionRefusedError(111, "Connection refused")
 
     # Answers of the cluster as a whole

@@ -8,28 +8,39 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from aioproducer import AsyncProducer, BufferExhaustedError, Delivery, ProducerError
-from aioproducer.errors import MetadataNotReadyError
+from aioproducer import AsyncProducer, Delivery
+from aioproducer.errors import (
+    BufferExhaustedError,
+    DeliveryTimeoutError,
+    MetadataNotReadyError,
+    MetadataTimeoutError,
+    ProducerClosedError,
+    ProducerError,
+    RecordTooLargeError,
+)
 from aioproducer.runtime.deadline import fail_after
-from aioproducer.wire.versions import ApiKey
-from tests.broker_wire import Request
-from tests.fake_broker import Conduct, FakeBroker, FakeCluster
-from tests.fake_log import FakePartition, Verb
+from aioproducer.runtime.engine import Engine
+from tests.fake_broker import FakeCluster
+from tests.simulation_faults import Faults
 from tests.simulation_plan import Plan, make_plan
 from tests.virtual_clock import VirtualClockLoop
 
 PATIENCE = 0.5
 """Seconds by which a bound may be missed: a latency, a turn of the loop, the network's delays."""
 
-_REJECTED = (2, 5, 19, 74, 75, 89)
-_UNSURE = (3, 6, 56)
-_AFTER_APPEND = (7, 20)
-_FINAL = (87, 32, 44, 29, -1)
-_SEQUENCE = (45, 47, 59)
+_LARGEST_CHARGE = 600
+
+_CALM_ERRORS = (
+    asyncio.CancelledError,
+    BufferExhaustedError,
+    MetadataTimeoutError,
+    ProducerClosedError,
+    RecordTooLargeError,
+    DeliveryTimeoutError,
+)
 
 
 @dataclass(slots=True)
@@ -51,162 +62,32 @@ class Simulation:
     """One run. ``violations`` is empty when everything held."""
 
     seed: int
-    faults: Counter[str] = field(default_factory=Counter)
     sent: list[Sent] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
     plan: Plan = field(init=False)
     rng: random.Random = field(init=False)
+    trouble: Faults = field(init=False)
     cluster: FakeCluster = field(init=False)
     producer: AsyncProducer[Any, Any] = field(init=False)
-    healed: bool = False
-    closing: bool = False
-    forgot: bool = False
+    # How many records were sent to see whether all is well again.
+    extra: int = 0
+
+    @property
+    def faults(self) -> Counter[str]:
+        """How often what went wrong."""
+        return self.trouble.counts
 
     def run(self) -> Simulation:
         self.rng = random.Random(self.seed)
         self.plan = make_plan(self.rng)
-        self.cluster = self._build_cluster()
+        self.trouble = Faults(self.plan, self.rng)
+        self.cluster = self.trouble.cluster
         loop = VirtualClockLoop(self.cluster)
         with asyncio.Runner(debug=False, loop_factory=lambda: loop) as runner:
             runner.run(self._main())
             self._check_loop(loop)
         return self
-
-    def _build_cluster(self) -> FakeCluster:
-        rng = self.rng
-        slow = rng.choice([0.0005, 0.002, 0.02])
-
-        def latency() -> float:
-            return rng.uniform(0, slow) if rng.random() > 0.01 else rng.uniform(0, 0.3)
-
-        def pieces(frame: bytes) -> Iterable[bytes]:
-            if rng.random() < 0.9:
-                return (frame,)
-            cut = rng.randint(0, len(frame))
-            return (frame[:cut], frame[cut:])
-
-        cluster = FakeCluster(
-            self.plan.nodes,
-            versions=self.plan.versions,
-            latency=latency,
-            service_time=lambda: rng.choice([0, 0, 0.0002, 0.005]),
-            pieces=pieces,
-        )
-        cluster.hints = rng.random() < 0.5
-        cluster.says_duplicate = rng.random() < 0.3
-        cluster.chooser = self._conduct
-        cluster.choose = self._verb
-        cluster.is_stale = lambda: not self.healed and rng.random() < 0.3
-        for name, partitions in self.plan.topics.items():
-            if rng.random() < 0.9:
-                cluster.add_topic(name, partitions)
-        cluster.auto_create = rng.choice([0, 2])
-        for _ in range(rng.choice([0, 0, 2])):
-            cluster.init_script.append(rng.choice([14, 15, 51]))
-        if rng.random() < 0.2:
-            for topic in cluster.topics.values():
-                for partition in topic.partitions:
-                    partition.max_message_bytes = 250
-        return cluster
-
-    # Faults
-
-    def _conduct(self, broker: FakeBroker, request: Request) -> Conduct | None:
-        rng = self.rng
-        if self.healed or rng.random() >= self.plan.fault_rate / 3:
-            return None
-        if request.api is not ApiKey.PRODUCE and rng.random() < 0.7:
-            return None
-        kind = rng.choice(["before", "after", "amid", "stall", "delay", "throttle"])
-        self.faults[kind] += 1
-        if kind == "stall":
-            return Conduct(stall=True)
-        if kind == "delay":
-            return Conduct(delay=rng.choice([0.05, 0.5, 2.0]))
-        if kind == "throttle":
-            return Conduct(throttle_ms=rng.choice([10, 300]))
-        return Conduct(hang_up=kind)  # type: ignore[arg-type]
-
-    def _verb(self, broker: FakeBroker, partition: FakePartition) -> Verb | None:
-        rng = self.rng
-        if self.healed or rng.random() >= self.plan.fault_rate:
-            return None
-        kind = rng.choice(["rejected", "rejected", "unsure", "appended", "final", "sequence"])
-        self.faults[kind] += 1
-        if kind == "rejected":
-            return Verb(rng.choice(_REJECTED))
-        if kind == "sequence":
-            return Verb(rng.choice(_SEQUENCE)) if self._is_idempotent else None
-        if kind == "unsure":
-            return Verb(rng.choice(_UNSURE), append=rng.random() < 0.5)
-        if kind == "appended":
-            return Verb(rng.choice(_AFTER_APPEND), append=True)
-        blamed: list[tuple[int, str | None]] = []
-        if rng.random() < 0.5:
-            blamed = [(i, "too bad") for i in range(3) if rng.random() < 0.5]
-        return Verb(rng.choice(_FINAL), record_errors=blamed) if rng.random() < 0.3 else None
-
-    async def _chaos(self) -> None:
-        rng = self.rng
-        kinds = ["move", "move", "restart", "hang up", "partition", "topic", "leaderless"]
-        while not self.healed:
-            await asyncio.sleep(rng.expovariate(1 / self.plan.chaos))
-            if self.healed:
-                return
-            kind = rng.choice(kinds)
-            self.faults[kind] += 1
-            await self._wreak(kind)
-
-    async def _wreak(self, kind: str) -> None:
-        rng = self.rng
-        brokers = list(self.cluster.brokers.values())
-        partitions = self._partitions()
-        if kind == "restart":
-            await self._restart(rng.choice(brokers))
-        elif kind == "hang up":
-            rng.choice(brokers).hang_up()
-        elif kind == "topic":
-            for name, count in self.plan.topics.items():
-                if name not in self.cluster.topics:
-                    self.cluster.add_topic(name, count)
-        elif not partitions:
-            return
-        elif kind == "move":
-            self._move(rng.choice(partitions))
-        elif kind == "partition":
-            self.cluster.add_partition(rng.choice(sorted(self.cluster.topics)))
-        elif kind == "leaderless":
-            await self._depose(rng.choice(partitions))
-
-    def _partitions(self) -> list[FakePartition]:
-        return [p for _, topic in sorted(self.cluster.topics.items()) for p in topic.partitions]
-
-    def _move(self, partition: FakePartition) -> None:
-        self.cluster.move_leader(partition, self.rng.choice(list(self.cluster.brokers)))
-        if self.plan.truncates:
-            self.faults["truncated"] += partition.truncate_unacknowledged()
-
-    async def _depose(self, partition: FakePartition) -> None:
-        leader = partition.leader
-        self.cluster.move_leader(partition, -1)
-        partition.error_code = 5
-        await asyncio.sleep(self.rng.choice([0.05, 0.5]))
-        partition.error_code = 0
-        self.cluster.move_leader(partition, leader)
-
-    async def _restart(self, broker: FakeBroker) -> None:
-        rng = self.rng
-        broker.when_down = rng.choice(["refuse", "hang"])
-        broker.stop()
-        await asyncio.sleep(rng.choice([0.01, 0.2, 1.0]))
-        if len(self.cluster.brokers) > 1 and rng.random() < 0.7:
-            others = [n for n in self.cluster.brokers if n != broker.node_id]
-            for partition in self._partitions():
-                if partition.leader == broker.node_id:
-                    self.cluster.move_leader(partition, rng.choice(others))
-            await asyncio.sleep(rng.choice([0.05, 1.0]))
-        broker.start()
 
     # The application
 
@@ -216,19 +97,19 @@ class Simulation:
         self.producer = AsyncProducer(self.cluster.bootstrap, **plan.options)
         self.producer._rng.seed(self.seed)
         await self.producer.start()
-        engine = self.producer._engine
-        assert engine is not None
-        chaos = asyncio.create_task(self._chaos())
+        engine = self._engine()
+        chaos = asyncio.create_task(self.trouble.chaos())
         share = plan.records // plan.senders
         async with asyncio.TaskGroup() as group:
             for _ in range(plan.senders):
                 group.create_task(self._send_records(share))
             group.create_task(self._flush_now_and_then())
         if rng.random() < 0.7:
-            self.healed = True
-            self._heal()
+            self.trouble.heal()
+            if self._has_patience:
+                await self._expect_life()
         await self._close()
-        self.healed = True
+        self.trouble.healed = True
         chaos.cancel()
         await asyncio.wait([chaos])
         # What brokers still hold of closed connections comes to its end.
@@ -239,15 +120,37 @@ class Simulation:
         budget = engine.budget
         if budget.held or budget.waiting:
             self.violations.append(f"memory left: {budget.held} held, {budget.waiting} waiting")
+        if plan.calm and engine.ledger.records_retried:
+            self.violations.append(f"{engine.ledger.records_retried} records retried for nothing")
         self._check()
 
-    def _heal(self) -> None:
-        for broker in self.cluster.brokers.values():
-            broker.start()
-        for partition in self._partitions():
-            partition.error_code = 0
-            if partition.leader not in self.cluster.brokers:
-                self.cluster.move_leader(partition, 1)
+    async def _expect_life(self) -> None:
+        """Once the cluster is well again, every partition takes a record in good time."""
+        await asyncio.sleep(self._longest() + 1)
+        budget = self._engine().budget
+        if budget.held or budget.waiting:
+            self.violations.append(f"{budget.held} bytes held and {budget.waiting} waiting at rest")
+        loop = asyncio.get_running_loop()
+        for name, topic in sorted(self.cluster.topics.items()):
+            await self.producer.warm_up([name], timeout=5)
+            for partition in topic.partitions:
+                started = loop.time()
+                value = b"%d" % self._note_number()
+                delivery = self.producer.send(name, value, partition=partition.index)
+                try:
+                    await self.producer.flush(2)
+                except TimeoutError:
+                    self.violations.append(f"{delivery!r}, flush() took {loop.time() - started} s")
+                if not delivery.done() or delivery.exception() is not None:
+                    self.violations.append(f"{delivery!r} although all is well")
+
+    def _note_number(self) -> int:
+        self.extra += 1
+        return 1_000_000 + self.extra
+
+    def _engine(self) -> Engine:
+        assert self.producer._engine is not None
+        return self.producer._engine
 
     async def _send_records(self, count: int) -> None:
         rng = self.rng
@@ -291,6 +194,9 @@ class Simulation:
         except (BufferExhaustedError, MetadataNotReadyError):
             self.outcomes["refused"] += 1
             return
+        budget = self._engine().budget
+        if max(budget.held, budget.waiting) > max(budget.total, _LARGEST_CHARGE):
+            self.violations.append(f"{budget.held} bytes held, {budget.waiting} waiting")
         sent = Sent(number, topic, partition, now, delivery, timeout=timeout)
         self.sent.append(sent)
         delivery.add_done_callback(lambda _: self._done(sent))
@@ -330,7 +236,6 @@ class Simulation:
         loop = asyncio.get_running_loop()
         timeout = self.rng.choice([None, None, 0, 0.05, 1.0])
         started = loop.time()
-        self.closing = True
         report = await self.producer.close(timeout)
         took = loop.time() - started
         limit = self._longest() + 1 if timeout is None else timeout
@@ -338,14 +243,25 @@ class Simulation:
             self.violations.append(f"close({timeout}) took {took} s")
         counted = report.delivered + report.failed + report.abandoned
         withdrawn = sum(1 for s in self.sent if s.cancelled or s.timeout is not None)
-        if not len(self.sent) - withdrawn <= counted <= len(self.sent):
-            self.violations.append(f"{len(self.sent)} records sent, but reported are {report}")
+        sent = len(self.sent) + self.extra
+        if not sent - withdrawn <= counted <= sent:
+            self.violations.append(f"{sent} records sent, but reported are {report}")
         if timeout is None and report.abandoned:
             self.violations.append(f"close() without a timeout abandoned {report.abandoned}")
 
     def _longest(self) -> float:
         options = self.plan.options
         return float(max(options["delivery_timeout_ms"], options["max_block_ms"])) / 1000
+
+    @property
+    def _has_patience(self) -> bool:
+        """Whether the configuration leaves time to find out what has changed."""
+        options = self.plan.options
+        return (
+            options["delivery_timeout_ms"] >= 2000
+            and options["max_block_ms"] >= 1000
+            and "retries" not in options
+        )
 
     @property
     def _is_idempotent(self) -> bool:
@@ -401,6 +317,8 @@ class Simulation:
             self.violations.append(f"record {sent.number} is there {len(places)} times: {places}")
         error = self._error(sent)
         self.outcomes[type(error).__name__] += 1
+        if self.plan.calm and error is not None and not isinstance(error, _CALM_ERRORS):
+            self.violations.append(f"record {sent.number} failed for nothing: {error!r}")
         if error is None:
             self._check_acknowledged(sent, places)
         elif isinstance(error, ProducerError) and error.persisted == "no" and places:

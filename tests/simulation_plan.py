@@ -21,6 +21,8 @@ class Plan:
     fault_rate: float
     chaos: float
     truncates: bool
+    # Nothing goes wrong: then nothing may be retried, and nothing may fail.
+    calm: bool
     versions: Any
 
 
@@ -41,7 +43,7 @@ def make_plan(rng: random.Random) -> Plan:
         "buffer_memory": rng.choice([600, 3000, 20000, 32 * 2**20, 32 * 2**20]),
         "max_request_size": rng.choice([400, 1000, 1048576, 1048576]),
         "compression_type": rng.choice(["none", "none", "none", "gzip"]),
-        "retry_backoff_ms": rng.choice([0, 10, 100]),
+        "retry_backoff_ms": rng.choice([1, 10, 100]),
         "retry_backoff_max_ms": 400,
         "reconnect_backoff_ms": 10,
         "reconnect_backoff_max_ms": 300,
@@ -60,5 +62,6 @@ def make_plan(rng: random.Random) -> Plan:
         fault_rate=rng.choice([0.0, 0.02, 0.1, 0.3]),
         chaos=rng.choice([0.05, 0.2, 1.0]),
         truncates=rng.random() < 0.5,
+        calm=rng.random() < 0.1,
         versions=rng.choice([KAFKA_4, KAFKA_4, KAFKA_3_9, KAFKA_2_8, KAFKA_2_1]),
     )
