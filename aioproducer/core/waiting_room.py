@@ -87,6 +87,10 @@ class WaitingRoom:
             return True
         return partition is not None and (topic, partition) in self._partitions
 
+    def holds_any(self, topic: str) -> bool:
+        """Return whether any record of ``topic`` waits, for whatever it is."""
+        return any(record.topic == topic for record in self._arrivals)
+
     def oldest(self) -> WaitingRecord | None:
         """Return who has waited longest."""
         return next(iter(self._arrivals), None)

@@ -33,6 +33,7 @@ class Cluster:
         rng: random.Random,
         *,
         on_view: Callable[[ClusterView, Iterable[str]], None],
+        on_forgotten: Callable[[Iterable[str]], None],
         on_trouble: Callable[[ProducerError], None],
     ) -> None:
         self.view = ClusterView()
@@ -44,6 +45,7 @@ class Cluster:
         self._supervisor = supervisor
         self._rng = rng
         self._on_view = on_view
+        self._on_forgotten = on_forgotten
         self._on_trouble = on_trouble
         self._source: WorkSource | None = None
         self._loop = asyncio.get_running_loop()
@@ -74,6 +76,8 @@ class Cluster:
     def request_update(self, topic: str | None = None) -> None:
         """Have the metadata refreshed soon, backing off if that was just done."""
         if topic is not None:
+            # Who asks about a topic uses it: else one without a leader for long were forgotten.
+            self._topics[topic] = self._loop.time()
             self._fresh.add(topic)
         self._update_wanted.set()
 
@@ -208,6 +212,7 @@ class Cluster:
             del self._topics[name]
         if gone:
             self.view = self.view.without_topics(gone)
+            self._on_forgotten(gone)
 
     def _adopt(self, view: ClusterView, topics: Iterable[str]) -> None:
         self.view = view

@@ -53,6 +53,7 @@ class Engine:
             self.supervisor,
             rng,
             on_view=self._view_changed,
+            on_forgotten=self._topics_forgotten,
             on_trouble=lambda error: None,
         )
         self.keeper = ProducerIdKeeper(
@@ -140,6 +141,9 @@ class Engine:
         self.intake.view_changed(view, names)
         self.topics.view_changed(view, names)
         self.sender.chase_leaders()
+
+    def _topics_forgotten(self, topics: Iterable[str]) -> None:
+        self.intake.forget(topics)
 
     def _memory_released(self) -> None:
         self.admission.memory_released()

@@ -298,6 +298,15 @@ class Intake:
             if error is not None:
                 self.admission.topic_refused(name, error)
 
+    def forget(self, topics: Iterable[str]) -> None:
+        """Let go of topics long unused; the producer id keeper still knows their sequences."""
+        for name in topics:
+            queues = self._topics.get(name)
+            if queues is None or self.admission.room.holds_any(name):
+                continue
+            if all(queue.is_empty for queue in queues.partitions):
+                del self._topics[name]
+
     def _update_topic(self, queues: TopicQueues, view: TopicView) -> None:
         moved = queues.update(view, self._sequences, self._keep_order)
         for queue in moved:
