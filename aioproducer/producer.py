@@ -53,6 +53,7 @@ V = TypeVar("V")
 
 _numbers = itertools.count(1)
 _NO_LOOP = object()
+_PLAIN: type = bytes
 
 
 class AsyncProducer(Generic[K, V]):
@@ -152,6 +153,8 @@ class AsyncProducer(Generic[K, V]):
         self._engine: Engine | None = None
         self._closing: asyncio.Task[CloseReport] | None = None
         self._known_topics: set[str] = set()
+        # The intake, where send() may hand plain bytes to it directly: no serializer is set.
+        self._accept_plain: Callable[..., Delivery] | None = None
         self._last_turn = 0.0
 
     # Life
@@ -181,6 +184,8 @@ class AsyncProducer(Generic[K, V]):
         )
         self._engine.start()
         self._loop = self._bound_loop
+        if self._serialize_key is None and self._serialize_value is None:
+            self._accept_plain = self._engine.intake.accept
 
     async def close(self, timeout: float | None = None) -> CloseReport:
         """Deliver what is queued within ``timeout`` seconds, fail the rest, end all tasks.
@@ -264,8 +269,20 @@ class AsyncProducer(Generic[K, V]):
 
         Follows KafkaProducer.send, but never blocks the caller.
         """
-        if timeout is not None:
-            check_timeout(timeout)
+        if (
+            value.__class__ is _PLAIN
+            and (key is None or key.__class__ is _PLAIN)
+            and partition is None
+            and timestamp_ms is None
+            and headers == ()
+            and timeout is None
+            and topic in self._known_topics
+            and self._accept_plain is not None
+            and _get_running_loop() is self._loop
+        ):
+            # What _send() comes to for plain bytes, less one call.
+            return self._accept_plain(topic, key, value, None, None, (), key, value)
+        check_timeout(timeout)
         delivery = self._send(topic, value, key, partition, timestamp_ms, headers, False, True)
         if timeout is not None:
             fail_after(delivery, timeout)

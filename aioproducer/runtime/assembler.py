@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from aioproducer.core.batch import Batch, Sealed
 from aioproducer.core.partition_queue import PartitionQueue
+from aioproducer.runtime.timers import SLACK
 
 
 class BatchAssembler:
@@ -31,6 +32,9 @@ class BatchAssembler:
         self._on_idle = on_idle
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[bool] | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._last_active = self._loop.time()
+        self._retired = False
 
     def opened(self) -> None:
         """A batch was opened: begin to linger."""
@@ -45,30 +49,47 @@ class BatchAssembler:
 
     async def run(self) -> None:
         """Seal one batch after the other; end when the partition has been idle."""
-        while True:
-            batch = self._queue.open
-            if batch is None or batch.sealed is not None:
-                batch = None  # an idle coroutine must not keep the last batch alive
-                timed_out = await self._sleep_until(self._loop.time() + self._idle)
-                if timed_out and self._queue.open is None:
-                    self._on_idle(self._queue)
-                    return
-                continue
-            timed_out = await self._sleep_until(batch.opened + self._linger)
-            # The batch may have filled in the turn its timer fired: the timer is for `batch` and
-            # must leave the next one alone.
-            if timed_out and batch is self._queue.open:
-                self.seal(batch, Sealed.LINGER)
+        self._idle_timer = self._loop.call_later(self._idle, self._check_idle)
+        try:
+            while not self._retired:
+                batch = self._queue.open
+                if batch is None or batch.sealed is not None:
+                    batch = None  # an idle coroutine must not keep the last batch alive
+                    await self._sleep_until(None)
+                    self._last_active = self._loop.time()
+                    continue
+                timed_out = await self._sleep_until(batch.opened + self._linger)
+                # The batch may have filled in the turn its timer fired: the timer is for `batch`
+                # and must leave the next one alone.
+                if timed_out and batch is self._queue.open:
+                    self.seal(batch, Sealed.LINGER)
+        finally:
+            self._idle_timer.cancel()
 
-    async def _sleep_until(self, deadline: float) -> bool:
+    def _check_idle(self) -> None:
+        # One timer for many batches: it looks when the last one was, and comes back later.
+        left = self._last_active + self._idle - self._loop.time()
+        if self._queue.open is not None:
+            left = self._idle
+        if left > SLACK:
+            self._idle_timer = self._loop.call_later(left, self._check_idle)
+            return
+        self._retired = True
+        self._on_idle(self._queue)
+        self._wake(self._waiter, timed_out=False)
+
+    async def _sleep_until(self, deadline: float | None) -> bool:
         """Return ``True`` at ``deadline``, or ``False`` when woken before."""
         waiter: asyncio.Future[bool] = self._loop.create_future()
         self._waiter = waiter
-        timer = self._loop.call_at(deadline, self._time_out, waiter)
+        timer = None
+        if deadline is not None:
+            timer = self._loop.call_at(deadline, self._time_out, waiter)
         try:
             return await waiter
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
             self._waiter = None
 
     def _time_out(self, waiter: asyncio.Future[bool]) -> None:
