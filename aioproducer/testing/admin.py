@@ -87,13 +87,17 @@ def create_topic(
         metadata = _metadata(client, REQUEST_SECONDS)
         replication = min(3, len(metadata.brokers)) if metadata is not None else 1
     topic = NewTopic(name, partitions, replication, config=dict(configs or {}))
+    unanswered = False
     for _ in _retries():
         try:
             client.create_topics([topic], request_timeout=REQUEST_SECONDS)[name].result()
             break
         except _kafka_exception() as error:
-            if not _is_still_being_deleted(error):
+            if unanswered and _is_there_already(error):
+                break
+            if not _is_still_being_deleted(error) and not _is_unanswered(error):
                 raise
+            unanswered = unanswered or _is_unanswered(error)
     _wait_for_leaders(client, name, partitions)
 
 
@@ -151,9 +155,25 @@ def _kafka_exception() -> type[Exception]:
 
 
 def _is_still_being_deleted(error: Exception) -> bool:
+    return _is_there_already(error) and "marked for deletion" in error.args[0].str()
+
+
+def _is_there_already(error: Exception) -> bool:
+    from confluent_kafka import KafkaError
+
+    return _code_of(error) == KafkaError.TOPIC_ALREADY_EXISTS
+
+
+def _is_unanswered(error: Exception) -> bool:
+    """Whether librdkafka lost the request, as when it drops a bootstrap broker's handle."""
+    from confluent_kafka import KafkaError
+
+    lost = (KafkaError._DESTROY_BROKER, KafkaError._TRANSPORT, KafkaError._TIMED_OUT)
+    return _code_of(error) in lost
+
+
+def _code_of(error: Exception) -> int | None:
     from confluent_kafka import KafkaError
 
     reason = error.args[0]
-    return isinstance(reason, KafkaError) and (
-        reason.code() == KafkaError.TOPIC_ALREADY_EXISTS and "marked for deletion" in reason.str()
-    )
+    return reason.code() if isinstance(reason, KafkaError) else None

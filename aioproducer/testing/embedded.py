@@ -18,7 +18,8 @@ class EmbeddedCluster(KafkaCluster):
     """Kafka brokers inside this process, ready in milliseconds.
 
     They are lenient and know neither TLS, SASL, topic settings nor what lies on a disk: good for
-    the tests of an application; a producer itself needs real brokers as well.
+    the tests of an application; a producer itself needs real brokers as well. They acknowledge
+    every record as if the topic had LogAppendTime, with the time 1234.
 
         async with EmbeddedCluster(brokers=3) as cluster:
             async with AsyncProducer(cluster.bootstrap_servers) as producer:
