@@ -71,8 +71,9 @@ class Fate:
         self.parts: list[tuple[int, Fate, int]] | None = None
         self.retrieved = 0
         self.quiet = False
-        # Set while the record waits outside any batch: called when its Delivery is cancelled.
-        self.withdraw: Callable[[], None] | None = None
+        # Set while the record waits outside any batch: called with None when its Delivery is
+        # cancelled, with an error when its own deadline has come.
+        self.withdraw: Callable[[ProducerError | None], None] | None = None
         # Deliveries whose waiters gave up while the record was on its way, and whom to tell.
         self.abandoned: list[Delivery] | None = None
         self.on_late: Callable[[list[Delivery]], None] | None = None
@@ -257,7 +258,7 @@ class Delivery(_FutureOfMetadata):
         self._stage = _CANCELLED
         self._outcome = cast("str | None", msg)
         if fate.withdraw is not None:
-            fate.withdraw()
+            fate.withdraw(None)
         else:
             fate.abandon(self)
         self._fire()
@@ -354,30 +355,22 @@ class Delivery(_FutureOfMetadata):
             else:
                 self._fire()
 
-    def _detach(self) -> bool:
-        """Leave batch or waiting room for a fate of one's own; return whether it was withdrawn."""
+    def _fail_alone(self, error: ProducerError, *, quiet: bool) -> None:
+        """Fail apart from the batch, whose fate this record shares no more.
+
+        ``quiet`` says that nobody need be told if the failure is not looked at.
+        """
         fate = self._fate
-        withdrawn = fate.withdraw is not None
-        if fate.withdraw is not None:
-            fate.withdraw()
-        else:
-            # Its batch may fail as well; whoever asked for the deadline is told by that.
-            fate.retrieved += 1
-            fate.abandon(self._twin())
-            if fate.waiters is not None and self in fate.waiters:
-                fate.waiters.remove(self)
-        self._fate = Fate(fate.loop, fate.topic, fate.partition, count=1)
-        self._index = 0
-        return withdrawn
-
-    def _twin(self) -> Delivery:
-        """Return another Delivery of the same record."""
-        return Delivery(
-            self._fate, self._index, self._timestamp_ms, self._key_size, self._value_size
+        # The batch may fail as well; whoever asked for the deadline is told by that.
+        fate.retrieved += 1
+        fate.abandon(
+            Delivery(fate, self._index, self._timestamp_ms, self._key_size, self._value_size)
         )
-
-    def _fail_alone(self, error: ProducerError) -> None:
-        """Fail apart from the batch; only after :meth:`_detach`."""
+        if fate.waiters is not None and self in fate.waiters:
+            fate.waiters.remove(self)
+        self._fate = Fate(fate.loop, fate.topic, fate.partition, count=1)
+        self._fate.quiet = quiet
+        self._index = 0
         if self._done_callbacks is not None:
             self._fate.add_waiter(self)
         self._fate.fail(error)

@@ -195,6 +195,7 @@ class AsyncProducer(Generic[K, V]):
         report. Calling it again waits for the same end. Cancelling abandons the wait: the
         producer goes on closing within its timeout.
         """
+        check_timeout(timeout)
         if self._closing is None:
             if self._bound_loop is not None and self._bound_loop is not get_running_loop():
                 raise WrongLoopError("close() was called from another event loop than start()")
@@ -285,7 +286,7 @@ class AsyncProducer(Generic[K, V]):
         check_timeout(timeout)
         delivery = self._send(topic, value, key, partition, timestamp_ms, headers, False, True)
         if timeout is not None:
-            fail_after(delivery, timeout)
+            fail_after(delivery, timeout, self._require_engine().feed)
         return delivery
 
     def try_send(
@@ -325,7 +326,7 @@ class AsyncProducer(Generic[K, V]):
         check_timeout(timeout)
         delivery = self._send(topic, value, key, partition, timestamp_ms, headers, True, True)
         if timeout is not None:
-            fail_after(delivery, timeout)
+            fail_after(delivery, timeout, self._require_engine().feed)
         return await delivery
 
     def _send(
@@ -379,6 +380,7 @@ class AsyncProducer(Generic[K, V]):
 
         Cancelling withdraws the records that still wait for room; the others are delivered.
         """
+        check_timeout(timeout)
         engine = self._require_engine()
         return await send_all(
             records, self.send, self._catch_up, engine.intake.expedite_everything, timeout
@@ -394,12 +396,17 @@ class AsyncProducer(Generic[K, V]):
         :exc:`ProducerTimeoutError` if there is still no room after ``timeout`` seconds (default:
         ``max.block.ms``). Cancelling abandons the wait only.
         """
-        if not self._require_engine().intake.needs_drain(self._last_turn):
+        check_timeout(timeout)
+        engine = self._require_engine()
+        if not engine.intake.needs_drain(self._last_turn):
             return
+        await self._give_turn(engine)
         limit = self.config.max_block_ms / 1000 if timeout is None else timeout
+        if not engine.admission.is_crowded:
+            return
         try:
             async with asyncio.timeout(limit):
-                await self._catch_up()
+                await engine.admission.uncrowded()
         except TimeoutError as error:
             raise ProducerTimeoutError(
                 f"records still waited for room after {limit:g} s"
@@ -408,12 +415,13 @@ class AsyncProducer(Generic[K, V]):
     async def _catch_up(self) -> None:
         """Drain without a bound of its own: each record that waits has one."""
         engine = self._require_engine()
-        intake = engine.intake
-        if not intake.needs_drain(self._last_turn):
-            return
+        if engine.intake.needs_drain(self._last_turn):
+            await self._give_turn(engine)
+            await engine.admission.uncrowded()
+
+    async def _give_turn(self, engine: Engine) -> None:
         await asyncio.sleep(0)
-        await engine.admission.uncrowded()
-        intake.turn_given()
+        engine.intake.turn_given()
         self._last_turn = get_running_loop().time()
 
     async def flush(self, timeout: float | None = None) -> None:
@@ -423,6 +431,7 @@ class AsyncProducer(Generic[K, V]):
         :exc:`FlushTimeoutError` after ``timeout`` seconds (default: the delivery timeout plus a
         second). Cancelling abandons the wait only. Records sent meanwhile are not waited for.
         """
+        check_timeout(timeout)
         engine = self._require_engine()
         limit = self._default_flush_timeout() if timeout is None else timeout
         still_open = await engine.flush(limit)
@@ -440,6 +449,7 @@ class AsyncProducer(Generic[K, V]):
         they and ``allow_auto_create_topics`` allow it. Raises :exc:`MetadataTimeoutError`, or the
         cluster's own error for a topic that may not be used. Cancelling abandons the wait only.
         """
+        check_timeout(timeout)
         engine = self._require_engine()
         check_topic(topic)
         limit = self.config.max_block_ms / 1000 if timeout is None else timeout
@@ -465,6 +475,7 @@ class AsyncProducer(Generic[K, V]):
         So that the first record of each does not pay for it, and ``try_send()`` takes it. Raises
         and is cancelled as ``partitions_for()``.
         """
+        check_timeout(timeout)
         names = list(topics)
         engine = self._require_engine()
         limit = self.config.max_block_ms / 1000 if timeout is None else timeout

@@ -190,7 +190,7 @@ class Simulation:
                     topic, value, key, partition, stamp, (), style > 0.9, True
                 )
                 if timeout is not None:
-                    fail_after(delivery, timeout)
+                    fail_after(delivery, timeout, self._engine().feed)
         except (BufferExhaustedError, MetadataNotReadyError):
             self.outcomes["refused"] += 1
             return

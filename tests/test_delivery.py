@@ -429,10 +429,10 @@ class TestCancelling:
     @on_both_loops
     async def test_it_withdraws_a_record_that_waits_outside_any_batch() -> None:
         fate, (delivery,) = batch(1)
-        withdrawn: list[bool] = []
-        fate.withdraw = lambda: withdrawn.append(True)
+        withdrawn: list[object] = []
+        fate.withdraw = withdrawn.append
         delivery.cancel()
-        assert withdrawn == [True]
+        assert withdrawn == [None]
 
 
 class TestStates:
@@ -769,12 +769,11 @@ class TestLeavingTheBatch:
 
     @staticmethod
     @on_both_loops
-    async def test_one_that_detached_fails_alone() -> None:
+    async def test_one_with_a_deadline_of_its_own_fails_alone() -> None:
         fate, deliveries = batch(2)
         waiting = asyncio.ensure_future(_wait_for(deliveries[0]))
         await asyncio.sleep(0)
-        assert deliveries[0]._detach() is False
-        deliveries[0]._fail_alone(error())
+        deliveries[0]._fail_alone(error(), quiet=False)
         fate.deliver(0)
         with pytest.raises(NotLeaderOrFollowerError):
             await waiting
@@ -785,8 +784,7 @@ class TestLeavingTheBatch:
     async def test_its_batch_s_failure_is_not_reported_for_it() -> None:
         reports = Reports()
         fate, (delivery,) = batch(1)
-        delivery._detach()
-        delivery._fail_alone(error())
+        delivery._fail_alone(error(), quiet=False)
         assert delivery.exception() is not None
         fate.fail(error())
         del fate, delivery
@@ -794,14 +792,13 @@ class TestLeavingTheBatch:
 
     @staticmethod
     @on_both_loops
-    async def test_detaching_withdraws_a_record_that_waits() -> None:
-        fate, (delivery,) = batch(1, partition=None)
-        withdrawn: list[bool] = []
-        fate.withdraw = lambda: withdrawn.append(True)
-        assert delivery._detach() is True
-        assert withdrawn == [True]
-        delivery._fail_alone(error())
-        assert isinstance(delivery.exception(), NotLeaderOrFollowerError)
+    async def test_a_quiet_one_is_not_reported() -> None:
+        reports = Reports()
+        fate, (delivery,) = batch(1)
+        delivery._fail_alone(error(), quiet=True)
+        fate.deliver(0)
+        del fate, delivery
+        assert reports.messages == []
 
     @staticmethod
     @on_both_loops
@@ -847,8 +844,7 @@ class TestLateResults:
         fate, deliveries = batch(3)
         late: list[list[Delivery]] = []
         fate.on_late = late.append
-        deliveries[2]._detach()
-        deliveries[2]._fail_alone(error())
+        deliveries[2]._fail_alone(error(), quiet=False)
         fate.deliver(10)
         assert [[twin.result().offset for twin in group] for group in late] == [[12]]
         assert isinstance(deliveries[2].exception(), NotLeaderOrFollowerError)
@@ -872,6 +868,6 @@ class TestLateResults:
     @on_both_loops
     async def test_nobody_is_told_of_a_record_that_was_withdrawn() -> None:
         fate, (delivery,) = batch(1)
-        fate.withdraw = lambda: None
+        fate.withdraw = lambda _: None
         delivery.cancel()
         assert fate.abandoned is None

@@ -104,14 +104,20 @@ class WaitingRoom:
             self._next_arrival += 1
             self._arrivals[record] = None
         record.waits_for = waits_for
-        line = self._line(record)
-        is_late = bool(line) and next(reversed(line)).arrival > record.arrival
-        line[record] = None
-        if is_late:
-            # It waited for something else before: younger ones must not overtake it now.
-            ordered = sorted(line, key=lambda waiting: waiting.arrival)
-            line.clear()
-            line.update(dict.fromkeys(ordered))
+        self._line(record)[record] = None
+
+    def promote(self, records: list[WaitingRecord]) -> None:
+        """Let ``records``, which waited for metadata, wait for memory now.
+
+        Each goes to its place by arrival: younger ones must not overtake it.
+        """
+        for record in records:
+            self._step_out(record)
+            record.waits_for = WaitsFor.MEMORY
+        line = self.memory_line
+        ordered = sorted([*line, *records], key=lambda record: record.arrival)
+        line.clear()
+        line.update(dict.fromkeys(ordered))
 
     def leave(self, record: WaitingRecord) -> None:
         """Forget ``record``: it was admitted, withdrawn or timed out."""

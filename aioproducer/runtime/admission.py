@@ -65,7 +65,7 @@ class Admission:
             -1 if key is None else len(key),
             -1 if value is None else len(value),
         )
-        fate.withdraw = lambda: self._withdraw(record)
+        fate.withdraw = lambda error: self._withdraw(record, error)
         first_for_memory = not self.room.someone_waits_for_memory
         self.room.join(record, waits_for)
         if waits_for is WaitsFor.MEMORY:
@@ -84,9 +84,12 @@ class Admission:
         """Let those go on who waited for ``topic``, which has ``count`` partitions."""
         waiting = self.room.waiting_for_topic(topic)
         waiting += self.room.waiting_for_partitions(topic, count)
+        ready = [r for r in waiting if r.partition is None or r.partition < count]
         for record in waiting:
-            missing = record.partition is not None and record.partition >= count
-            self.room.join(record, WaitsFor.PARTITION if missing else WaitsFor.MEMORY)
+            if record.partition is not None and record.partition >= count:
+                self.room.join(record, WaitsFor.PARTITION)
+        if ready:
+            self.room.promote(ready)
         if self.room.expects_partitions(topic):
             # They may be added any time: asked for again and again, with backoff.
             self._cluster.request_update(topic)
@@ -148,9 +151,14 @@ class Admission:
             record.delivery._attach(fate, 0)
         self._ledger.failed_alone(fate, error, [record.as_record() for record in records])
 
-    def _withdraw(self, record: WaitingRecord) -> None:
-        if record in self.room:
+    def _withdraw(self, record: WaitingRecord, error: ProducerError | None) -> None:
+        """Let ``record`` go unsent: failed with ``error``, or cancelled."""
+        if record not in self.room:
+            return
+        if error is None:
             self.leave(record)
+        else:
+            self.fail(record, error)
 
     @property
     def is_crowded(self) -> bool:

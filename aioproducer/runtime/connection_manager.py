@@ -326,6 +326,9 @@ class ConnectionManager:
         )
         try:
             raw.setblocking(False)
+            # asyncio sets it only on sockets that it made itself; without it a request's tail
+            # waits for the acknowledgement of the one before.
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if config.send_buffer_bytes >= 0:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, config.send_buffer_bytes)
             if config.receive_buffer_bytes >= 0:

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 from aioproducer.delivery import Delivery
 from aioproducer.errors import DeliveryTimeoutError
+from aioproducer.runtime.failure_feed import FailureFeed
 
 
-def fail_after(delivery: Delivery, timeout: float) -> None:
+def fail_after(delivery: Delivery, timeout: float, feed: FailureFeed) -> None:
     """Fail ``delivery`` unless it is done within ``timeout`` seconds.
 
-    A record that still waits for room is withdrawn; a queued one is delivered all the same, and
-    its error says so.
+    A record that still waits for room or metadata is withdrawn; one on its way is delivered all the
+    same: its error says "maybe", and what became of it goes to ``on_late_result``.
     """
     if delivery.done():
         return
-    timer = delivery.get_loop().call_later(timeout, _give_up, delivery, timeout)
+    timer = delivery.get_loop().call_later(timeout, _give_up, delivery, timeout, feed)
     delivery.add_done_callback(lambda _: timer.cancel())
 
 
-def _give_up(delivery: Delivery, timeout: float) -> None:
+def _give_up(delivery: Delivery, timeout: float, feed: FailureFeed) -> None:
     if delivery.done():
         return
-    withdrawn = delivery._detach()
-    delivery._fail_alone(
-        DeliveryTimeoutError(
-            f"not acknowledged within the {timeout:g} s given to send()",
-            persisted="no" if withdrawn else "maybe",
-            topic=delivery.topic,
-            partition=delivery.partition,
-        )
+    withdraw = delivery._fate.withdraw
+    error = DeliveryTimeoutError(
+        f"not acknowledged within the {timeout:g} s given to send()",
+        persisted="maybe" if withdraw is None else "no",
+        topic=delivery.topic,
+        partition=delivery.partition,
     )
+    if withdraw is not None:
+        withdraw(error)
+    else:
+        delivery._fail_alone(error, quiet=feed.is_read)

@@ -106,16 +106,18 @@ class Engine:
 
     async def close(self, timeout: float) -> CloseReport:
         """Deliver what ``timeout`` seconds allow, fail the rest, end all tasks."""
-        if self.crash is None and timeout > 0:
-            await self.flush(timeout)
-        abandoned = self.fail_everything(
-            ProducerClosedError("the producer was closed before the record was delivered")
-        )
-        self.admission.close()
-        self.sender.close()
-        await self.supervisor.close()
-        self._preparer.close()
-        self.feed.close()
+        try:
+            if self.crash is None and timeout > 0:
+                await self.flush(timeout)
+        finally:
+            abandoned = self.fail_everything(
+                ProducerClosedError("the producer was closed before the record was delivered")
+            )
+            self.admission.close()
+            self.sender.close()
+            await self.supervisor.close()
+            self._preparer.close()
+            self.feed.close()
         return self.ledger.report(abandoned)
 
     def fail_everything(self, error: ProducerError) -> Counter[str]:

@@ -246,7 +246,10 @@ class Sender:
     def _lost(self, exchange: ProduceExchange, error: ProducerError) -> None:
         for queue, batch in exchange.shipments:
             judgement = judge_lost(queue.sequences, retries_left=self._retries_left(batch))
-            self._settle(queue, batch, judgement, error=error)
+            # A copy each: topic, partition and attempts are written into it.
+            own = error.replica()
+            own.attempts = batch.attempts + 1
+            self._settle(queue, batch, judgement, error=own)
 
     def _judge(self, queue: PartitionQueue, batch: Batch, answer: ProducePartitionResponse) -> None:
         code = answer.error_code

@@ -210,3 +210,23 @@ class TestLateResults:
         assert isinstance(result.error, TopicAuthorizationFailedError)
         gc.collect()
         assert reports == []
+
+
+class TestDeadlineOfOneRecord:
+    async def test_a_record_withdrawn_by_its_deadline_is_told_and_counted(
+        self, cluster: FakeCluster
+    ) -> None:
+        reports = reported()
+        async with running(cluster, allow_auto_create_topics=False) as producer:
+            reader = producer.failures()
+            delivery = producer.send("missing", b"v", timeout=0.5)
+            await asyncio.sleep(1)
+            error = delivery.exception()
+            assert isinstance(error, DeliveryTimeoutError)
+            assert error.persisted == "no"
+            assert producer.metrics().record_error_total == 1
+            assert producer.metrics().waiting_records == 0
+        assert [f.record.value for f in await read_all(reader)] == [b"v"]
+        del delivery
+        gc.collect()
+        assert reports == []

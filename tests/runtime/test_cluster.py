@@ -1,0 +1,257 @@
+"""Metadata: asked when needed, when old, and until the cluster answers."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from typing import Any
+
+import pytest
+
+from aioproducer import MetadataTimeoutError
+from aioproducer.errors import ClusterConnectionError
+from aioproducer.wire.versions import ApiKey
+from tests.fake_broker import Conduct, FakeCluster
+from tests.runtime.test_connection_manager import _endless
+from tests.runtime.world import engine_of, now, running
+
+
+def cluster_of(nodes: int = 1, partitions: int = 1) -> FakeCluster:
+    cluster = FakeCluster(nodes, latency=lambda: 0.01)
+    cluster.add_topic("orders", partitions)
+    return cluster
+
+
+def asked(cluster: FakeCluster) -> list[tuple[float, Any]]:
+    """Return when which topics were asked about, in order."""
+    requests = [
+        (at, tuple(request.body.topics or ()))
+        for broker in cluster.brokers.values()
+        for at, request in broker.requests
+        if request.api is ApiKey.METADATA
+    ]
+    return sorted(requests)
+
+
+async def test_a_new_topic_is_asked_for_alone_and_at_once() -> None:
+    cluster = cluster_of()
+    cluster.add_topic("others")
+    async with running(cluster) as producer:
+        await producer.send("orders", b"v")
+        before = len(asked(cluster))
+        started = now()
+        await producer.send("others", b"v")
+        assert now() - started < 0.1
+        assert [topics for _, topics in asked(cluster)[before:]] == [("others",)]
+
+
+async def test_all_topics_are_refreshed_when_the_metadata_is_old() -> None:
+    cluster = cluster_of()
+    cluster.add_topic("others")
+    async with running(cluster, metadata_max_age_ms=10_000) as producer:
+        await producer.warm_up(["orders", "others"])
+        await asyncio.sleep(25)
+        assert asked(cluster)[-1][1] == ("orders", "others")
+        times = [at for at, topics in asked(cluster) if len(topics) == 2]
+        assert [round(b - a) for a, b in itertools.pairwise(times)][-1] == 10
+
+
+async def test_topics_that_nobody_uses_are_forgotten() -> None:
+    cluster = cluster_of()
+    cluster.add_topic("others")
+    options: dict[str, Any] = {"metadata_max_age_ms": 10_000, "metadata_max_idle_ms": 60_000}
+    async with running(cluster, **options) as producer:
+        await producer.warm_up(["orders", "others"])
+        for _ in range(10):
+            await producer.send("orders", b"v")
+            await asyncio.sleep(10)
+        assert asked(cluster)[-1][1] == ("orders",)
+        assert "others" not in engine_of(producer).cluster.view.topics
+        await producer.send("others", b"v")
+
+
+async def test_a_topic_in_use_is_not_forgotten() -> None:
+    cluster = cluster_of()
+    options: dict[str, Any] = {"metadata_max_age_ms": 5000, "metadata_max_idle_ms": 10_000}
+    async with running(cluster, **options) as producer:
+        for _ in range(10):
+            await producer.send("orders", b"v")
+            await asyncio.sleep(4)
+        assert "orders" in engine_of(producer).cluster.view.topics
+
+
+async def test_questions_without_a_new_answer_come_further_and_further_apart() -> None:
+    cluster = cluster_of()
+    options: dict[str, Any] = {
+        "retry_backoff_ms": 100,
+        "retry_backoff_max_ms": 2000,
+        "max_block_ms": 30_000,
+    }
+    async with running(cluster, **options) as producer:
+        delivery = producer.send("never", b"v")
+        await asyncio.sleep(20)
+        times = [at for at, _ in asked(cluster)]
+        waits = [later - earlier for earlier, later in itertools.pairwise(times)]
+        assert waits[-1] > 1.5
+        assert len(times) < 25
+        delivery.cancel()
+
+
+async def test_any_of_the_brokers_will_do() -> None:
+    cluster = cluster_of(3)
+    async with running(cluster) as producer:
+        await producer.send("orders", b"v")
+        for node in (2, 3):
+            cluster.brokers[node].stop()
+        cluster.add_topic("others")
+        await producer.send("others", b"v", partition=0)
+
+
+async def test_no_broker_at_all_is_one_warning_that_names_each_address(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cluster = cluster_of(2)
+    for broker in cluster.brokers.values():
+        broker.stop()
+    with caplog.at_level(logging.WARNING, logger="aioproducer"):
+        async with running(cluster, max_block_ms=5000) as producer:
+            with pytest.raises(MetadataTimeoutError) as caught:
+                await producer.send("orders", b"v")
+            cause = caught.value.__cause__
+            assert isinstance(cause, ClusterConnectionError)
+            assert set(cause.addresses) == {"broker-1:9092", "broker-2:9092"}
+    warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    for word in (producer.client_id, "broker-1:9092", "broker-2:9092", "refused"):
+        assert word in warnings[0]
+
+
+async def test_closing_is_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    cluster = cluster_of(2, 2)
+    with caplog.at_level(logging.WARNING, logger="aioproducer"):
+        async with running(cluster) as producer:
+            await producer.send("orders", b"v")
+            producer.send("never", b"v").cancel()
+    assert not caplog.records
+
+
+async def test_it_recovers_when_the_brokers_come_back() -> None:
+    cluster = cluster_of(2, 2)
+    async with running(cluster) as producer:
+        await producer.send("orders", b"v", partition=0)
+        for broker in cluster.brokers.values():
+            broker.stop()
+        delivery = producer.send("orders", b"w", partition=0)
+        await asyncio.sleep(20)
+        for broker in cluster.brokers.values():
+            broker.start()
+        await delivery
+    assert cluster.topics["orders"].partitions[0].values == [b"v", b"w"]
+
+
+async def test_a_broker_that_leaves_the_cluster_loses_its_connection() -> None:
+    cluster = cluster_of(2, 2)
+    async with running(cluster, metadata_max_age_ms=1000) as producer:
+        await asyncio.gather(*[producer.send("orders", b"v", partition=p) for p in (0, 1)])
+        gone = cluster.brokers.pop(2)
+        cluster.move_leader(cluster.topics["orders"].partitions[1], 1)
+        await asyncio.sleep(5)
+        assert not gone.sessions
+        await producer.send("orders", b"w", partition=1)
+
+
+async def test_a_broker_that_comes_back_takes_what_waited_for_it() -> None:
+    cluster = cluster_of(2, 2)
+    async with running(cluster, metadata_max_age_ms=500) as producer:
+        await asyncio.gather(*[producer.send("orders", b"v", partition=p) for p in (0, 1)])
+        gone = cluster.brokers.pop(2)
+        gone.stop()
+        delivery = producer.send("orders", b"w", partition=1)
+        await asyncio.sleep(3)
+        cluster.brokers[2] = gone
+        gone.start()
+        await delivery
+
+
+async def test_a_whole_new_cluster_behind_the_same_name_is_found() -> None:
+    """All addresses learnt have gone; the bootstrap list leads to new ones (KIP-899)."""
+    cluster = cluster_of(2, 2)
+    bootstrap = ["boot:9092"]
+    old = [("broker-1", 9092), ("broker-2", 9092)]
+    cluster.hosts["boot"] = [(2, address) for address in old]
+    options: dict[str, Any] = {"reconnect_backoff_max_ms": 1000, "bootstrap": bootstrap}
+    async with running(cluster, **options) as producer:
+        await producer.send("orders", b"v", partition=0)
+        for broker in cluster.brokers.values():
+            broker.hang_up()
+            broker.host = f"new-{broker.node_id}"
+        cluster.hosts["boot"] = [(2, ("new-1", 9092)), (2, ("new-2", 9092))]
+        assert (await producer.send("orders", b"w", partition=0)).offset == 1
+
+
+async def test_the_cluster_may_ask_for_a_new_bootstrap() -> None:
+    cluster = cluster_of()
+    async with running(cluster, metadata_max_age_ms=1000) as producer:
+        await producer.send("orders", b"v")
+        cluster.metadata_error = 129
+        await asyncio.sleep(3)
+        cluster.metadata_error = 0
+        await producer.send("orders", b"w")
+    assert cluster.topics["orders"].partitions[0].values == [b"v", b"w"]
+
+
+async def test_metadata_answers_that_are_garbage_are_asked_for_again() -> None:
+    cluster = cluster_of()
+    garbage = b"\0\0\0\x0a" + b"\xff" * 10
+    script = cluster.brokers[1].scripts.setdefault(ApiKey.METADATA, _endless(Conduct()))
+    del script
+    cluster.brokers[1].scripts[ApiKey.METADATA] = _few(Conduct(answer=garbage), 3)
+    async with running(cluster) as producer:
+        await producer.send("orders", b"v")
+
+
+def _few(conduct: Conduct, count: int) -> Any:
+    import collections
+
+    return collections.deque([conduct] * count)
+
+
+async def test_warm_up_fetches_metadata_and_connects_to_the_leaders() -> None:
+    cluster = cluster_of(3, 3)
+    async with running(cluster) as producer:
+        await producer.warm_up(["orders"])
+        assert all(broker.sessions for broker in cluster.brokers.values())
+        requests = [len(broker.requests) for broker in cluster.brokers.values()]
+        await asyncio.gather(*[producer.try_send("orders", b"v", partition=p) for p in range(3)])
+        after = [len(broker.requests) for broker in cluster.brokers.values()]
+        # Nothing but the records, and the producer id if that was still to come.
+        assert sum(after) - sum(requests) <= 4
+
+
+async def test_warm_up_of_a_topic_that_is_not_there_says_so() -> None:
+    async with running(cluster_of(), max_block_ms=1000) as producer:
+        with pytest.raises(MetadataTimeoutError, match="never"):
+            await producer.warm_up(["orders", "never"])
+
+
+async def test_partitions_for_tells_leaders_and_replicas() -> None:
+    cluster = cluster_of(2, 3)
+    cluster.topics["orders"].partitions[2].leader = -1
+    async with running(cluster) as producer:
+        infos = await producer.partitions_for("orders")
+        assert [info.leader for info in infos] == [1, 2, None]
+        assert [info.partition for info in infos] == [0, 1, 2]
+        assert infos[0].replicas == (1, 2)
+
+
+async def test_partitions_for_has_a_limit_and_can_be_cancelled() -> None:
+    async with running(cluster_of(), max_block_ms=60_000) as producer:
+        with pytest.raises(MetadataTimeoutError, match="after 1 s"):
+            await producer.partitions_for("never", timeout=1)
+        waiting = asyncio.create_task(producer.partitions_for("never"))
+        await asyncio.sleep(1)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert len(await producer.partitions_for("orders")) == 1

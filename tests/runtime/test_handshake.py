@@ -1,0 +1,104 @@
+"""What is said first: which versions both sides know."""
+
+from __future__ import annotations
+
+import collections
+from typing import Any
+
+import pytest
+
+from aioproducer import MetadataTimeoutError
+from aioproducer.wire.versions import ApiKey, VersionRange
+from tests import broker_wire as wire
+from tests.fake_broker import KAFKA_2_1, KAFKA_4, Conduct, FakeCluster
+from tests.runtime.test_connection_manager import _endless
+from tests.runtime.world import running
+
+
+def cluster_with(**ranges: tuple[int, int]) -> FakeCluster:
+    versions = dict(KAFKA_4)
+    for name, limits in ranges.items():
+        versions[ApiKey[name.upper()]] = VersionRange(*limits)
+    cluster = FakeCluster(versions=versions)
+    cluster.add_topic("orders")
+    return cluster
+
+
+def asked_versions(cluster: FakeCluster) -> list[int]:
+    return [r.version for _, r in cluster.brokers[1].requests if r.api is ApiKey.API_VERSIONS]
+
+
+async def test_a_new_broker_is_asked_once() -> None:
+    cluster = cluster_with()
+    async with running(cluster) as producer:
+        await producer.send("orders", b"v")
+    assert set(asked_versions(cluster)) == {4}
+
+
+async def test_an_older_one_names_its_best_which_is_asked_then() -> None:
+    cluster = FakeCluster(versions=KAFKA_2_1)
+    cluster.add_topic("orders")
+    async with running(cluster) as producer:
+        await producer.send("orders", b"v")
+    assert asked_versions(cluster)[:2] == [4, 2]
+
+
+async def test_one_that_answers_with_the_code_alone_is_asked_in_version_0() -> None:
+    cluster = cluster_with()
+    refusal = wire.SIZE.pack(6) + wire.SIZE.pack(0) + b"\x00\x23"
+    cluster.brokers[1].scripts[ApiKey.API_VERSIONS] = _once(Conduct(answer=refusal))
+    async with running(cluster) as producer:
+        await producer.send("orders", b"v")
+    assert asked_versions(cluster)[:2] == [4, 0]
+
+
+def _once(conduct: Conduct) -> Any:
+    return collections.deque([conduct])
+
+
+async def test_one_older_than_kafka_2_1_is_refused_in_clear_words() -> None:
+    cluster = cluster_with(produce=(0, 6))
+    async with running(cluster, max_block_ms=500) as producer:
+        with pytest.raises(MetadataTimeoutError, match=r"older than Kafka 2\.1"):
+            await producer.send("orders", b"v")
+
+
+async def test_a_port_that_offers_no_produce_is_refused() -> None:
+    versions = dict(KAFKA_4)
+    del versions[ApiKey.PRODUCE]
+    cluster = FakeCluster(versions=versions)
+    async with running(cluster, max_block_ms=500) as producer:
+        with pytest.raises(MetadataTimeoutError, match="no Produce at all"):
+            await producer.send("orders", b"v")
+
+
+async def test_an_error_of_the_handshake_is_told() -> None:
+    cluster = cluster_with()
+    cluster.api_versions_error = 31
+    async with running(cluster, max_block_ms=500) as producer:
+        with pytest.raises(MetadataTimeoutError, match="CLUSTER_AUTHORIZATION_FAILED"):
+            await producer.send("orders", b"v")
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "HTTP"),
+        (b"\x15\x03\x03\x00\x02\x02\x46\x00", "TLS"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "SSH"),
+    ],
+)
+async def test_another_protocol_s_port_is_recognised(answer: bytes, words: str) -> None:
+    cluster = cluster_with()
+    cluster.brokers[1].scripts[ApiKey.API_VERSIONS] = _endless(Conduct(answer=answer))
+    async with running(cluster, max_block_ms=500) as producer:
+        with pytest.raises(MetadataTimeoutError, match=words):
+            await producer.send("orders", b"v")
+
+
+async def test_a_port_that_hangs_up_at_once_is_guessed_at() -> None:
+    cluster = cluster_with()
+    cluster.brokers[1].scripts[ApiKey.API_VERSIONS] = _endless(Conduct(hang_up="before"))
+    async with running(cluster, max_block_ms=500) as producer:
+        with pytest.raises(MetadataTimeoutError, match="is it a TLS or SASL listener"):
+            await producer.send("orders", b"v")
