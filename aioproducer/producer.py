@@ -473,16 +473,24 @@ class AsyncProducer(Generic[K, V]):
         """Fetch the metadata of ``topics`` and connect to their leaders.
 
         So that the first record of each does not pay for it, and ``try_send()`` takes it. Raises
-        and is cancelled as ``partitions_for()``.
+        and is cancelled as ``partitions_for()``, and :exc:`ClusterConnectionError` if a leader
+        cannot be reached.
         """
         check_timeout(timeout)
         names = list(topics)
         engine = self._require_engine()
         limit = self.config.max_block_ms / 1000 if timeout is None else timeout
+        deadline = get_running_loop().time() + limit
         found = await asyncio.gather(*(self.partitions_for(n, timeout=limit) for n in names))
         leaders = {info.leader for infos in found for info in infos if info.leader is not None}
-        async with asyncio.timeout(limit):
-            await engine.cluster.connect(leaders)
+        try:
+            async with asyncio.timeout_at(deadline):
+                await engine.cluster.connect(leaders)
+        except TimeoutError as error:
+            missing = ", ".join(engine.cluster.unconnected(leaders))
+            raise MetadataTimeoutError(
+                f"the leaders at {missing} could not be connected to within {limit:g} s"
+            ) from error
 
     def partition_for(self, topic: str, key: K) -> int:
         """Return the partition that a record with ``key`` goes to, as the Java client's would.

@@ -333,6 +333,16 @@ class FakeCluster:
         self.by_id[topic.topic_id] = topic
         return topic
 
+    def recreate_topic(self, name: str, partitions: int) -> FakeTopic:
+        """Delete a topic and make it anew: another id, empty logs."""
+        old = self.topics.pop(name)
+        del self.by_id[old.topic_id]
+        topic = self.add_topic(name, partitions)
+        del self.by_id[topic.topic_id]
+        topic.topic_id = uuid.uuid5(uuid.UUID(bytes=old.topic_id), name).bytes
+        self.by_id[topic.topic_id] = topic
+        return topic
+
     def add_partition(self, name: str) -> FakePartition:
         topic = self.topics[name]
         nodes = sorted(self.brokers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import NamedTuple
 
 from aioproducer.core.cluster_view import TopicView
 from aioproducer.core.partition_queue import PartitionQueue
@@ -33,6 +34,13 @@ class CompressionRatio:
     def reset(self, ratio: float) -> None:
         """Start again after a batch turned out too large for the broker."""
         self.estimate = max(INITIAL_RATIO, ratio)
+
+
+class Changes(NamedTuple):
+    """Queues whose leader moved, and queues whose partition is no more."""
+
+    moved: list[PartitionQueue]
+    gone: list[PartitionQueue]
 
 
 class TopicQueues:
@@ -67,22 +75,33 @@ class TopicQueues:
 
     def update(
         self, view: TopicView, sequences: Callable[[str, int], SequenceState | None], order: bool
-    ) -> list[PartitionQueue]:
-        """Take over ids, partitions and leaders from ``view``; return queues whose leader moved."""
+    ) -> Changes:
+        """Take over id, partitions and leaders from ``view``; return what that changed."""
+        if any(self.topic_id) and view.topic_id != self.topic_id:
+            self._recreated()
         self.topic_id = view.topic_id
         self.available = view.available
-        for index in range(self.count, len(view.partitions)):
+        for index in range(len(self.partitions), len(view.partitions)):
             queue = PartitionQueue(self, index, sequences(self.name, index))
             queue.keep_order = order
             self.partitions.append(queue)
+        # Only a topic that was made anew has fewer partitions than before.
+        gone = self.partitions[len(view.partitions) :]
+        del self.partitions[len(view.partitions) :]
         self.count = len(self.partitions)
         moved = []
-        for queue, partition in zip(self.partitions, view.partitions, strict=False):
+        for queue, partition in zip(self.partitions, view.partitions, strict=True):
             if queue.leader != partition.leader or queue.leader_epoch != partition.leader_epoch:
                 queue.leader = partition.leader
                 queue.leader_epoch = partition.leader_epoch
                 moved.append(queue)
-        return moved
+        return Changes(moved, gone)
+
+    def _recreated(self) -> None:
+        """Distrust all sequences: the logs that knew them are gone with the old topic."""
+        for queue in self.partitions:
+            if queue.sequences is not None and queue.sequences.identity is not None:
+                queue.sequences.broken = True
 
     def pick(self, batch_size: int, rng: random.Random, unusable: frozenset[int]) -> int:
         """Return the partition for a record without a key (KIP-794).

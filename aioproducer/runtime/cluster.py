@@ -21,6 +21,8 @@ from aioproducer.wire.messages.metadata import Broker, MetadataRequest, Metadata
 
 logger = logging.getLogger("aioproducer")
 
+_SHORTEST_AGE_MS = 10
+
 
 class Cluster:
     """Keeps the view fresh and the brokers' tasks alive; ``run`` is the metadata task."""
@@ -121,6 +123,11 @@ class Cluster:
         managers = [m for n in node_ids if (m := self._managers.get(n)) is not None]
         await asyncio.gather(*(manager.ready() for manager in managers))
 
+    def unconnected(self, node_ids: Iterable[int]) -> list[str]:
+        """Return the addresses of those among these brokers that are not connected."""
+        managers = [m for n in node_ids if (m := self._managers.get(n)) is not None]
+        return [manager.address for manager in managers if not manager.is_connected]
+
     async def request_any(self, request: Any) -> Any:
         """Send ``request`` to the least loaded broker that can be reached and return its answer.
 
@@ -147,7 +154,9 @@ class Cluster:
                 self._update_wanted.set()
 
     async def _wait_until_due(self) -> None:
-        age = self._config.metadata_max_age_ms / 1000
+        config = self._config
+        # However short the age: no faster than retries are.
+        age = max(config.metadata_max_age_ms, config.retry_backoff_ms, _SHORTEST_AGE_MS) / 1000
         if self._refreshed_at is not None:
             left = self._refreshed_at + age - self._loop.time()
             try:

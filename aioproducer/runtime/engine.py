@@ -113,6 +113,7 @@ class Engine:
             abandoned = self.fail_everything(
                 ProducerClosedError("the producer was closed before the record was delivered")
             )
+            self.topics.close(ProducerClosedError("the producer was closed"))
             self.admission.close()
             self.sender.close()
             await self.supervisor.close()
@@ -162,3 +163,4 @@ class Engine:
         failure = ProducerStateError(f"the background task {task} died: {error!r}")
         failure.__cause__ = error
         self.fail_everything(failure)
+        self.topics.close(failure)

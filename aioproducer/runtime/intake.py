@@ -23,7 +23,9 @@ from aioproducer.errors import (
     BufferExhaustedError,
     MetadataNotReadyError,
     PartitionerError,
+    ProducerError,
     RecordTooLargeError,
+    broker_error,
 )
 from aioproducer.records import Header, Record
 from aioproducer.runtime.admission import Admission
@@ -34,6 +36,7 @@ from aioproducer.runtime.ledger import Flush, Ledger
 from aioproducer.runtime.sender import Sender
 from aioproducer.runtime.supervisor import Supervisor
 from aioproducer.runtime.topic_errors import topic_error
+from aioproducer.wire.error_codes import ErrorCode
 from aioproducer.wire.record_batch import HEADER_SIZE
 from aioproducer.wire.record_encoder import append_record, record_size_bound
 
@@ -308,9 +311,11 @@ class Intake:
                 del self._topics[name]
 
     def _update_topic(self, queues: TopicQueues, view: TopicView) -> None:
-        moved = queues.update(view, self._sequences, self._keep_order)
-        for queue in moved:
+        changes = queues.update(view, self._sequences, self._keep_order)
+        for queue in changes.moved:
             self._sender.leader_moved(queue)
+        for queue in changes.gone:
+            self._sender.abandon(queue, _partition_is_gone)
         self.admission.topic_known(view.name, queues.count)
         queues.blocked = self.admission.room.holds(view.name)
 
@@ -398,6 +403,12 @@ class Intake:
     def queues(self) -> list[PartitionQueue]:
         """Return every partition queue."""
         return [queue for queues in self._topics.values() for queue in queues.partitions]
+
+
+def _partition_is_gone(batch: Batch) -> ProducerError:
+    return broker_error(
+        ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, "the topic was made anew with fewer partitions"
+    )
 
 
 def _retire_assembler(queue: PartitionQueue) -> None:

@@ -61,7 +61,9 @@ class Sender:
     def offer(self, queue: PartitionQueue) -> None:
         """Have ``queue`` looked at when its leader next has room."""
         leader = queue.leader
-        if leader == NO_LEADER:
+        manager = self._cluster.manager(leader) if leader != NO_LEADER else None
+        if manager is None:
+            # No leader, or one that the last answer did not list: its broker was behind.
             queue.listed_at = None
             self._leaderless[queue] = None
             self._cluster.request_update(queue.topic.name)
@@ -69,9 +71,7 @@ class Sender:
         if queue.listed_at != leader:
             queue.listed_at = leader
             self._lines.setdefault(leader, deque()).append(queue)
-        manager = self._cluster.manager(leader)
-        if manager is not None:
-            manager.schedule_drain()
+        manager.schedule_drain()
 
     def leader_moved(self, queue: PartitionQueue) -> None:
         """Take note of a new leader; a retry need not wait out its backoff for it (KIP-951)."""
@@ -85,11 +85,10 @@ class Sender:
 
     def chase_leaders(self) -> None:
         """Ask again for the leaders of partitions that have something to send but no leader."""
-        for queue in list(self._leaderless):
-            if queue.head() is None or queue.leader != NO_LEADER:
-                del self._leaderless[queue]
-            else:
-                self._cluster.request_update(queue.topic.name)
+        waiting, self._leaderless = self._leaderless, {}
+        for queue in waiting:
+            if queue.head() is not None:
+                self.offer(queue)
 
     def has_work(self, node_id: int) -> bool:
         """Return whether any partition stands in line for a broker."""

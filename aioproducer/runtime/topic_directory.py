@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 from aioproducer.core.cluster_view import ClusterView, TopicView
+from aioproducer.errors import ProducerError
 from aioproducer.runtime.cluster import Cluster
 from aioproducer.runtime.topic_errors import topic_error
 
@@ -36,6 +37,8 @@ class TopicDirectory:
             waiters = self._waiters.get(topic, [])
             if waiter in waiters:
                 waiters.remove(waiter)
+            if not waiters:
+                self._waiters.pop(topic, None)
 
     def view_changed(self, view: ClusterView, topics: Iterable[str]) -> None:
         """Answer those who waited for ``topics``."""
@@ -52,4 +55,12 @@ class TopicDirectory:
                 if topic.is_known:
                     waiter.set_result(topic)
                 elif error is not None:
+                    waiter.set_exception(error.replica())
+
+    def close(self, error: ProducerError) -> None:
+        """Let nobody wait any longer."""
+        groups, self._waiters = self._waiters, {}
+        for waiters in groups.values():
+            for waiter in waiters:
+                if not waiter.done():
                     waiter.set_exception(error.replica())

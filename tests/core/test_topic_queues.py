@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioproducer.core.cluster_view import PartitionView, TopicView
-from aioproducer.core.producer_identity import SequenceState
+from aioproducer.core.producer_identity import ProducerIdentity, SequenceState
 from aioproducer.core.topic_queues import CompressionRatio, TopicQueues
 from tests.core.makers import make_batch
 
@@ -31,7 +31,7 @@ def updated(*leaders: int) -> TopicQueues:
 
 def test_a_view_makes_the_queues() -> None:
     queues = TopicQueues("orders", adaptive=True)
-    moved = queues.update(view(1, 2, -1), lambda *_: SequenceState(), True)
+    moved = queues.update(view(1, 2, -1), lambda *_: SequenceState(), True).moved
     assert [queue.leader for queue in queues.partitions] == [1, 2, -1]
     assert (queues.count, queues.available) == (3, (0, 1))
     assert moved == queues.partitions
@@ -41,16 +41,16 @@ def test_a_view_makes_the_queues() -> None:
 def test_queues_that_are_there_stay_and_new_ones_join() -> None:
     queues = updated(1, 1)
     first, second = queues.partitions
-    moved = queues.update(view(1, 1, 2), lambda *_: SequenceState(), True)
+    moved = queues.update(view(1, 1, 2), lambda *_: SequenceState(), True).moved
     assert queues.partitions[:2] == [first, second]
     assert moved == queues.partitions[2:]
 
 
 def test_only_those_whose_leader_or_epoch_changed_are_told() -> None:
     queues = updated(1, 1)
-    assert queues.update(view(1, 1), lambda *_: None, True) == []
-    assert queues.update(view(1, 2), lambda *_: None, True) == [queues.partitions[1]]
-    assert queues.update(view(1, 2, epoch=1), lambda *_: None, True) == queues.partitions
+    assert queues.update(view(1, 1), lambda *_: None, True).moved == []
+    assert queues.update(view(1, 2), lambda *_: None, True).moved == [queues.partitions[1]]
+    assert queues.update(view(1, 2, epoch=1), lambda *_: None, True).moved == queues.partitions
 
 
 def test_each_partition_asks_for_its_own_sequences() -> None:
@@ -132,3 +132,25 @@ class TestRatio:
         for value in seen:
             ratio.observe(value)
         assert min([1.0, *seen]) - 1e-9 <= ratio.estimate <= max([1.0, *seen]) + 0.05
+
+
+def test_a_topic_made_anew_with_fewer_partitions_has_fewer_queues() -> None:
+    """Keys would go to partitions that are no more, for as long as the producer lives."""
+    queues = updated(1, 1, 1)
+    first, *others = queues.partitions
+    anew = view(2, topic_id=b"fedcba9876543210")
+    changes = queues.update(anew, lambda *_: SequenceState(), True)
+    assert (queues.count, queues.partitions) == (1, [first])
+    assert changes.gone == others
+    assert changes.moved == [first]
+
+
+def test_a_topic_made_anew_distrusts_the_sequences_of_the_old_one() -> None:
+    queues = updated(1, 1)
+    used, unused = (queue.sequences for queue in queues.partitions)
+    assert used is not None
+    assert unused is not None
+    used.restart(ProducerIdentity(7, 0))
+    anew = view(1, 1, topic_id=b"fedcba9876543210")
+    queues.update(anew, lambda *_: SequenceState(), True)
+    assert (used.broken, unused.broken) == (True, False)

@@ -84,7 +84,7 @@ def test_who_waited_for_metadata_before_is_not_overtaken() -> None:
     early, late = make_record(partition=3), make_record()
     room.join(early, WaitsFor.PARTITION)
     room.join(late, WaitsFor.MEMORY)
-    room.join(early, WaitsFor.MEMORY)
+    room.promote([early])
     assert room.next_for_memory() is early
 
 
@@ -138,8 +138,7 @@ def test_whatever_happens_memory_goes_by_arrival(seed: int, steps: int) -> None:
             room.join(record, waits_for)
             arrived.append(record)
         elif choice < 0.8:
-            record = rng.choice(list(room))
-            room.join(record, WaitsFor.MEMORY)
+            room.promote(rng.sample(list(room), rng.randrange(1, len(room) + 1)))
         else:
             record = rng.choice(list(room))
             room.leave(record)

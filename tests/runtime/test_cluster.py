@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import itertools
 import logging
 from typing import Any
@@ -13,7 +14,6 @@ from aioproducer import MetadataTimeoutError
 from aioproducer.errors import ClusterConnectionError
 from aioproducer.wire.versions import ApiKey
 from tests.fake_broker import Conduct, FakeCluster
-from tests.runtime.test_connection_manager import _endless
 from tests.runtime.world import engine_of, now, running
 
 
@@ -204,17 +204,9 @@ async def test_the_cluster_may_ask_for_a_new_bootstrap() -> None:
 async def test_metadata_answers_that_are_garbage_are_asked_for_again() -> None:
     cluster = cluster_of()
     garbage = b"\0\0\0\x0a" + b"\xff" * 10
-    script = cluster.brokers[1].scripts.setdefault(ApiKey.METADATA, _endless(Conduct()))
-    del script
-    cluster.brokers[1].scripts[ApiKey.METADATA] = _few(Conduct(answer=garbage), 3)
+    cluster.brokers[1].scripts[ApiKey.METADATA] = collections.deque([Conduct(answer=garbage)] * 3)
     async with running(cluster) as producer:
         await producer.send("orders", b"v")
-
-
-def _few(conduct: Conduct, count: int) -> Any:
-    import collections
-
-    return collections.deque([conduct] * count)
 
 
 async def test_warm_up_fetches_metadata_and_connects_to_the_leaders() -> None:
