@@ -276,7 +276,7 @@ class TestCrash:
 
     async def test_it_can_still_be_closed_in_no_time(self) -> None:
         cluster = cluster_of()
-        producer = await started(cluster)
+        producer = await started(cluster, linger_ms=0)
         await producer.send("orders", b"v")
         cluster.brokers[1].script.append(Conduct(delay=50))
         stuck = producer.send("orders", b"w")
