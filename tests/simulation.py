@@ -21,7 +21,6 @@ from aioproducer.errors import (
     ProducerError,
     RecordTooLargeError,
 )
-from aioproducer.runtime.deadline import fail_after
 from aioproducer.runtime.engine import Engine
 from tests.fake_broker import FakeCluster
 from tests.simulation_faults import Faults
@@ -185,12 +184,14 @@ class Simulation:
                     topic, value, key=key, partition=partition, timestamp_ms=stamp
                 )
                 timeout = None
-            else:
-                delivery = self.producer._send(
-                    topic, value, key, partition, stamp, (), style > 0.9, True
+            elif style < 0.9:
+                delivery = self.producer.send(
+                    topic, value, key=key, partition=partition, timestamp_ms=stamp, timeout=timeout
                 )
-                if timeout is not None:
-                    fail_after(delivery, timeout, self._engine().feed)
+            else:
+                # What send_and_wait() does; its Delivery is wanted here.
+                delivery = self.producer._send(topic, value, key, partition, stamp, (), True, True)
+                timeout = None
         except (BufferExhaustedError, MetadataNotReadyError):
             self.outcomes["refused"] += 1
             return

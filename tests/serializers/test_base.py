@@ -1,0 +1,107 @@
+"""What a serializer is, and how it is called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aioproducer.errors import ConfigurationError, SerializationError
+from aioproducer.serializers import (
+    BytesSerializer,
+    JsonSerializer,
+    SerializationContext,
+    StringSerializer,
+    resolve_serializer,
+)
+
+
+@pytest.mark.parametrize("given", [None, "bytes", BytesSerializer()])
+def test_buffers_need_none(given: object) -> None:
+    assert resolve_serializer(given, "value") is None
+
+
+@pytest.mark.parametrize(
+    ("given", "value", "expected"),
+    [
+        ("string", "v", b"v"),
+        ("json", [1], b"[1]"),
+        ("org.apache.kafka.common.serialization.StringSerializer", "v", b"v"),
+        (StringSerializer("utf-16-le"), "v", b"v\0"),
+        (JsonSerializer(), {"a": 1}, b'{"a":1}'),
+        (str.encode, "v", b"v"),
+        (lambda value: memoryview(value), b"v", b"v"),
+    ],
+)
+def test_names_and_callables(given: object, value: object, expected: bytes) -> None:
+    serialize = resolve_serializer(given, "value")
+    assert serialize is not None
+    result = serialize(value, "orders", ())
+    assert result is not None
+    assert bytes(result) == expected
+
+
+class WithContext:
+    def __init__(self) -> None:
+        self.contexts: list[SerializationContext] = []
+
+    def serialize(self, value: Any, context: SerializationContext) -> bytes:
+        self.contexts.append(context)
+        return repr(value).encode()
+
+
+def test_an_object_is_told_topic_field_and_headers() -> None:
+    own = WithContext()
+    serialize = resolve_serializer(own, "key")
+    assert serialize is not None
+    assert serialize(5, "orders", [("h", b"1")]) == b"5"
+    assert own.contexts == [SerializationContext("orders", "key", [("h", b"1")])]
+
+
+def test_null_never_reaches_a_serializer() -> None:
+    def fall_over(value: object) -> bytes:
+        raise AssertionError("a tombstone stays one")
+
+    for given in (fall_over, WithContext(), "string", "json"):
+        serialize = resolve_serializer(given, "value")
+        assert serialize is not None
+        assert serialize(None, "orders", ()) is None
+
+
+def test_what_it_raises_is_the_cause_and_the_value_is_not_told() -> None:
+    def fall_over(value: object) -> bytes:
+        raise KeyError("field")
+
+    serialize = resolve_serializer(fall_over, "value")
+    assert serialize is not None
+    with pytest.raises(SerializationError, match="the value could not be serialized") as caught:
+        serialize("a secret", "orders", ())
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert caught.value.topic == "orders"
+    assert "a secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("answer", ["text", 5, [b"v"]])
+def test_an_answer_that_is_no_buffer_is_told(answer: object) -> None:
+    serialize = resolve_serializer(lambda value: answer, "key")
+    assert serialize is not None
+    with pytest.raises(SerializationError, match=f"{type(answer).__name__} instead of bytes"):
+        serialize(1, "orders", ())
+
+
+def test_a_coroutine_function_is_told() -> None:
+    async def later(value: object) -> bytes:
+        return b"v"
+
+    coroutine = later(1)
+    serialize = resolve_serializer(lambda value: coroutine, "key")
+    assert serialize is not None
+    with pytest.raises(SerializationError, match="coroutine instead of bytes"):
+        serialize(1, "orders", ())
+    coroutine.close()
+
+
+@pytest.mark.parametrize("given", ["avrö", 5, object()])
+def test_anything_else_is_refused_when_the_producer_is_made(given: object) -> None:
+    with pytest.raises(ConfigurationError, match="value_serializer"):
+        resolve_serializer(given, "value")

@@ -1,0 +1,59 @@
+"""The tests mirror the package: whoever looks for the tests of a module knows where they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "aioproducer"
+TESTS = ROOT / "tests"
+
+# Where the tests of a module are, if not in the place that its name tells.
+ELSEWHERE = {
+    "__main__.py": "tests/cli/test_demo.py",
+    "cli/demo.py": "tests/cli/test_demo.py",
+    "config_rules.py": "tests/test_config.py",
+    "config_table.py": "tests/test_config_reference.py",
+    "config_values.py": "tests/test_config.py",
+    "many.py": "tests/test_producer_unit.py",
+    "options.py": "tests/test_config_reference.py",
+    "producer.py": "tests/test_producer_unit.py",
+    "version.py": "tests/test_exports.py",
+    "cli/load.py": "tests/cli/test_demo.py",
+    "runtime/intake.py": "tests/runtime/test_intake.py",
+    "runtime/timers.py": "tests/runtime/test_broker_connection.py",
+}
+
+# What only runs with processes and sockets is tested with them.
+WITH_CLUSTERS = ("testing/",)
+
+
+def modules() -> list[str]:
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        if path.name != "__init__.py" and not name.startswith(WITH_CLUSTERS):
+            found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("module", modules())
+def test_each_module_has_its_tests(module: str) -> None:
+    place = TESTS / module
+    expected = place.with_name(f"test_{place.name}")
+    if module in ELSEWHERE:
+        assert not expected.exists() or expected == ROOT / ELSEWHERE[module]
+        expected = ROOT / ELSEWHERE[module]
+    assert expected.is_file(), f"{module} has no tests at {expected.relative_to(ROOT)}"
+
+
+@pytest.mark.parametrize("module", sorted(ELSEWHERE))
+def test_each_exception_is_a_module(module: str) -> None:
+    assert (PACKAGE / module).is_file()
+
+
+def test_each_folder_of_tests_is_a_package() -> None:
+    for folder in {path.parent for path in TESTS.rglob("test_*.py")}:
+        assert (folder / "__init__.py").is_file(), folder
