@@ -19,6 +19,8 @@ async def send_all(
     limit: float | None,
 ) -> SendManyResult:
     """Do what :meth:`AsyncProducer.send_many` promises."""
+    if not isinstance(records, (Iterable, AsyncIterable)):
+        raise TypeError(f"records must be an iterable of Record, not {type(records).__name__}")
     deliveries: list[Delivery | ProducerError] = []
     clock = asyncio.timeout(limit)
     try:

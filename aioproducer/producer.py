@@ -277,6 +277,7 @@ class AsyncProducer(Generic[K, V]):
             and timestamp_ms is None
             and headers == ()
             and timeout is None
+            and topic.__class__ is str
             and topic in self._known_topics
             and self._accept_plain is not None
             and _get_running_loop() is self._loop
@@ -343,7 +344,7 @@ class AsyncProducer(Generic[K, V]):
         engine = self._engine
         if engine is None or _get_running_loop() is not self._loop:
             raise self._misuse()
-        if topic not in self._known_topics:
+        if topic.__class__ is not str or topic not in self._known_topics:
             self._known_topics.add(check_topic(topic))
         if partition is not None or timestamp_ms is not None or headers != ():
             headers = check_options(partition, timestamp_ms, headers)

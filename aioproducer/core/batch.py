@@ -53,6 +53,7 @@ class Batch:
         "attempts",
         "base_timestamp",
         "body",
+        "cannot_follow",
         "charged",
         "closed",
         "codec_id",
@@ -115,6 +116,9 @@ class Batch:
         self.stamp = NO_STAMP
         # True once an attempt went unanswered: the broker may or may not have appended it.
         self.maybe_written = False
+        # True once a batch before it was refused for good: under its present stamp it cannot have
+        # been appended, answered or not.
+        self.cannot_follow = False
         # True once its fate was settled by the clock while it was on the wire.
         self.expired = False
         self.last_error: ProducerError | None = None
@@ -152,6 +156,11 @@ class Batch:
         return self.count == 0 or (
             not self.closed and len(self.body) * self.growth + size <= self.limit
         )
+
+    def unstamp(self) -> None:
+        """Forget the stamp, to be stamped anew."""
+        self.stamp = NO_STAMP
+        self.cannot_follow = False
 
     def header(self, *, transactional: bool = False) -> bytes:
         """Return the 61 header bytes for the present stamp."""

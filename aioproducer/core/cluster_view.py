@@ -106,7 +106,10 @@ def _merge_topic(known: TopicView | None, fresh: TopicMetadata) -> TopicView:
         kept = known.partitions if known is not None else ()
         kept_id = known.topic_id if known is not None else NO_TOPIC_ID
         return TopicView(fresh.name, kept_id, kept, fresh.error_code, _available(kept))
-    same = known is not None and known.topic_id == fresh.topic_id
+    # Brokers that speak Metadata below v10 tell no id: that is not another topic.
+    same = known is not None and (
+        known.topic_id == fresh.topic_id or not any(known.topic_id) or not any(fresh.topic_id)
+    )
     older = {p.index: p for p in known.partitions} if known is not None and same else {}
     by_index = {p.partition_index: p for p in fresh.partitions}
     count = max(by_index, default=-1) + 1

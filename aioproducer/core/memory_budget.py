@@ -33,11 +33,8 @@ class MemoryBudget:
         return self.waiting_available * 2 < self.total
 
     def take(self, size: int) -> bool:
-        """Take ``size`` bytes for a batch; answer ``False`` and take nothing if they are not there.
-
-        A record larger than the whole budget is let in when it is alone, or it could never go.
-        """
-        if size > self.available and self.available != self.total:
+        """Take ``size`` bytes for a batch; answer ``False`` and take nothing if not there."""
+        if size > self.available:
             return False
         self.available -= size
         return True
@@ -50,7 +47,7 @@ class MemoryBudget:
 
     def take_waiting(self, size: int) -> bool:
         """Take ``size`` bytes of the waiting room; ``False`` if it is full."""
-        if size > self.waiting_available and self.waiting_available != self.total:
+        if size > self.waiting_available:
             return False
         self.waiting_available -= size
         return True

@@ -6,7 +6,7 @@ from bisect import insort
 from collections import deque
 from typing import TYPE_CHECKING
 
-from aioproducer.core.batch import NO_STAMP, Batch, Sealed
+from aioproducer.core.batch import Batch, Sealed
 from aioproducer.core.cluster_view import NO_EPOCH, NO_LEADER
 from aioproducer.core.producer_identity import ProducerIdentity, SequenceState
 
@@ -146,6 +146,19 @@ class PartitionQueue:
         else:
             self.waiting.remove(batch)
 
+    def refused(self, batch: Batch) -> None:
+        """Note that ``batch`` was refused for good and leaves a gap in the sequences.
+
+        If no attempt of it was ever in doubt, nothing stamped behind it can have been appended: its
+        sequence did not fit. So a lost answer puts none of those in doubt either.
+        """
+        if not batch.is_stamped or batch.maybe_written:
+            return
+        for younger in (*self.on_wire, *self.waiting):
+            if younger.order > batch.order and younger.stamp[:2] == batch.stamp[:2]:
+                younger.cannot_follow = True
+                younger.maybe_written = False
+
     def is_oldest(self, batch: Batch) -> bool:
         """Return whether nothing older than ``batch``, which is on the wire, is unsettled."""
         older_waits = bool(self.waiting) and self.waiting[0].order < batch.order
@@ -168,7 +181,7 @@ class PartitionQueue:
         """Forget the stamps of all that waits and begin at sequence 0 under ``identity``."""
         assert self.sequences is not None
         for batch in self.waiting:
-            batch.stamp = NO_STAMP
+            batch.unstamp()
         self.sequences.restart(identity)
 
 

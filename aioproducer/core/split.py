@@ -52,6 +52,7 @@ def remove_records(
     survivors = _part(batch, 0, 0, kept)
     survivors.stamp = NO_STAMP
     survivors.charged = batch.charged
+    survivors.attempts = batch.attempts + 1
     parts: list[tuple[int, Fate, int]] = []
     taken_out: dict[int, Record[bytes, bytes]] = {}
     there = 0
@@ -66,6 +67,7 @@ def remove_records(
                 record.headers,
             )
             alone = Fate(batch.fate.loop, batch.topic, batch.partition, count=1)
+            alone.on_late = batch.fate.on_late
             parts.append((index, alone, 0))
         else:
             parts.append((index, survivors.fate, there))

@@ -77,7 +77,7 @@ class TopicQueues:
         self, view: TopicView, sequences: Callable[[str, int], SequenceState | None], order: bool
     ) -> Changes:
         """Take over id, partitions and leaders from ``view``; return what that changed."""
-        if any(self.topic_id) and view.topic_id != self.topic_id:
+        if any(self.topic_id) and any(view.topic_id) and view.topic_id != self.topic_id:
             self._recreated()
         self.topic_id = view.topic_id
         self.available = view.available

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Callable, Iterable
 
 from aioproducer.config import ProducerConfig
@@ -20,6 +21,11 @@ from aioproducer.runtime.cluster import Cluster
 from aioproducer.runtime.ledger import Ledger
 from aioproducer.runtime.timers import SLACK
 from aioproducer.runtime.topic_errors import topic_error
+
+logger = logging.getLogger("aioproducer")
+
+_ADMITTED_PER_TURN = 1_000
+"""Appending this many takes a few milliseconds; sockets and timers get their turn in between."""
 
 
 class Admission:
@@ -110,11 +116,25 @@ class Admission:
             self._loop.call_soon(self._admit)
 
     def _admit(self) -> None:
+        """Let records in while there is memory, a bounded number in one turn of the loop."""
         self._scheduled = False
-        while (record := self.room.next_for_memory()) is not None:
-            if not self._budget.take(record.size + RECORD_OVERHEAD):
+        for _ in range(_ADMITTED_PER_TURN):
+            record = self.room.next_for_memory()
+            if record is None or not self._budget.take(record.size + RECORD_OVERHEAD):
                 return
-            self._append(record)
+            try:
+                self._append(record)
+            except Exception as error:  # noqa: BLE001 - the others behind it must get in
+                self._give_up(record, error)
+        self.memory_released()
+
+    def _give_up(self, record: WaitingRecord, error: Exception) -> None:
+        logger.error("unexpected error while admitting a record", exc_info=error)
+        if record in self.room:
+            self._budget.give_back(record.size + RECORD_OVERHEAD)
+            failure = ProducerError(f"unexpected error while queueing the record: {error!r}")
+            failure.__cause__ = error
+            self.fail(record, failure)
 
     def leave(self, record: WaitingRecord, for_batch: Iterable[object] = ()) -> None:
         """Forget ``record``; ``for_batch`` is the fate of the batch that took it."""
@@ -170,7 +190,11 @@ class Admission:
         while self.is_crowded:
             waiter: asyncio.Future[None] = self._loop.create_future()
             self._drainers.append(waiter)
-            await waiter
+            try:
+                await waiter
+            finally:
+                if waiter in self._drainers:
+                    self._drainers.remove(waiter)
 
     # The clock of max.block.ms
 

@@ -25,6 +25,7 @@ class BatchPreparer:
         self._client_id = client_id
         self._loop = asyncio.get_running_loop()
         self._executor: ThreadPoolExecutor | None = None
+        self._work: set[asyncio.Future[bytes]] = set()
 
     def prepare(self, queue: PartitionQueue, batch: Batch, done: Prepared) -> bool:
         """Return ``True`` if ``batch`` has its payload now, else ``done`` is called when it has."""
@@ -45,6 +46,8 @@ class BatchPreparer:
             self._executor = ThreadPoolExecutor(2, f"{self._client_id}:compress")
         batch.preparing = True
         work = self._loop.run_in_executor(self._executor, compressor.compress, batch.body)
+        self._work.add(work)
+        work.add_done_callback(self._work.discard)
         work.add_done_callback(lambda future: self._finished(future, queue, batch, done))
         return False
 
@@ -68,10 +71,12 @@ class BatchPreparer:
         if batch.body:
             queue.topic.ratio.observe(len(payload) / len(batch.body))
 
-    def close(self) -> None:
-        """End the worker threads."""
+    async def close(self) -> None:
+        """End the worker threads; a batch that one is compressing is waited for, off the loop."""
         if self._executor is not None:
-            self._executor.shutdown(wait=True, cancel_futures=True)
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            await asyncio.gather(*self._work, return_exceptions=True)
+            self._executor.shutdown(wait=True)
 
 
 def _failure(error: BaseException) -> SerializationError:

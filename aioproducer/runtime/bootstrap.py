@@ -20,18 +20,20 @@ async def bootstrap_addresses(config: ProducerConfig) -> list[tuple[str, int]]:
         return addresses
     found: list[tuple[str, int]] = []
     for host, port in addresses:
-        found += await _canonical(host, port)
+        found += await _canonical(host, port, config.socket_connection_setup_timeout_ms / 1000)
     return list(dict.fromkeys(found))
 
 
-async def _canonical(host: str, port: int) -> list[tuple[str, int]]:
+async def _canonical(host: str, port: int, limit: float) -> list[tuple[str, int]]:
     loop = asyncio.get_running_loop()
     try:
-        infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        names = [
-            await loop.getnameinfo((str(info[4][0]), port), socket.NI_NAMEREQD) for info in infos
-        ]
-    except OSError:
+        async with asyncio.timeout(limit):
+            infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            names = [
+                await loop.getnameinfo((str(info[4][0]), port), socket.NI_NAMEREQD)
+                for info in infos
+            ]
+    except (OSError, UnicodeError):
         # Left as it is: connecting will say why the name is no good.
         return [(host, port)]
     return [(name, port) for name, _ in names]

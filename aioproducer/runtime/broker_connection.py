@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any, cast
 
 from aioproducer.core.broker_protocol import BrokerProtocol, Buffer
 from aioproducer.errors import ClusterConnectionError, ProducerError
 from aioproducer.runtime.timers import SLACK
+
+# CPython 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1 never pause a protocol from writelines()
+# (CVE-2024-12254): the buffer would grow without bound and no resume would ever come.
+_WRITELINES_PAUSES = not (
+    (3, 12) <= sys.version_info < (3, 12, 9) or (3, 13) <= sys.version_info < (3, 13, 2)
+)
 
 Answered = Callable[[Any], None]
 Lost = Callable[[ProducerError], None]
@@ -47,7 +54,8 @@ class BrokerConnection(asyncio.Protocol):
     @property
     def is_open(self) -> bool:
         """Whether requests may be written."""
-        return self._transport is not None and self._cause is None
+        transport = self._transport
+        return transport is not None and self._cause is None and not transport.is_closing()
 
     @property
     def in_flight(self) -> int:
@@ -58,10 +66,7 @@ class BrokerConnection(asyncio.Protocol):
     def has_room(self) -> bool:
         """Whether one more produce request may go out now."""
         return (
-            self._writable
-            and self._cause is None
-            and self._transport is not None
-            and len(self.protocol.in_flight) < self._max_in_flight
+            self._writable and self.is_open and len(self.protocol.in_flight) < self._max_in_flight
         )
 
     def send(
@@ -108,7 +113,10 @@ class BrokerConnection(asyncio.Protocol):
     def write(self, buffers: list[Buffer]) -> None:
         """Write ``buffers`` as they are."""
         assert self._transport is not None
-        self._transport.writelines(buffers)
+        if _WRITELINES_PAUSES:
+            self._transport.writelines(buffers)
+        else:
+            self._transport.write(b"".join(buffers))
 
     def when_written(self, written: Callable[[], None], lost: Lost) -> None:
         """Call ``written`` once the transport holds nothing back, or ``lost`` if it never will.

@@ -57,6 +57,7 @@ class Cluster:
         self._fresh: set[str] = set()
         self._update_wanted = asyncio.Event()
         self._refreshed_at: float | None = None
+        self._asked_at = float("-inf")
         self._trying_since: float | None = None
         self._attempt = 0
         self._warned = False
@@ -169,12 +170,16 @@ class Cluster:
                 await self._pause()
 
     async def _pause(self) -> None:
+        """Wait out what is left of the backoff since the last request."""
         config = self._config
+        since = self._loop.time() - self._asked_at
+        if since * 1000 > config.retry_backoff_max_ms:
+            self._attempt = 0
         delay = backoff_ms(
             config.retry_backoff_ms, config.retry_backoff_max_ms, self._attempt, self._rng
         )
         self._attempt += 1
-        await asyncio.sleep(delay / 1000)
+        await asyncio.sleep(max(0.0, delay / 1000 - since))
 
     async def _refresh(self) -> None:
         now = self._loop.time()
@@ -186,6 +191,7 @@ class Cluster:
         request = MetadataRequest(
             topics=asked, allow_auto_topic_creation=self._config.allow_auto_create_topics
         )
+        self._asked_at = now
         response = await self.request_any(request)
         assert isinstance(response, MetadataResponse)
         if response.error_code == ErrorCode.REBOOTSTRAP_REQUIRED:
@@ -195,6 +201,9 @@ class Cluster:
             raise ClusterConnectionError("the metadata answer names no broker")
         before = self.view
         self._fresh -= set(asked)
+        if self._fresh:
+            # Known topics that somebody asked about beside the new ones.
+            self._update_wanted.set()
         if whole or not unknown:
             self._refreshed_at = now
         self._trying_since = None
@@ -269,6 +278,8 @@ class Cluster:
     def _drop_manager(self, node_id: int) -> None:
         del self._managers[node_id]
         self._tasks.pop(node_id).cancel()
+        if self._source is not None and node_id >= 0:
+            self._source.node_gone(node_id)
 
     def _learn_features(self, answer: ApiVersionsResponse) -> None:
         if answer.finalized_features_epoch >= self._features_epoch:

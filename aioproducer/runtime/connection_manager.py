@@ -42,6 +42,9 @@ class WorkSource(Protocol):
     def has_work(self, node_id: int) -> bool:
         """Return whether any partition stands in line for this broker."""
 
+    def node_gone(self, node_id: int) -> None:
+        """Take note that this broker's manager is no more."""
+
 
 class ConnectionManager:
     """Everything about one broker's connection; ``run`` is its one task."""
@@ -139,6 +142,8 @@ class ConnectionManager:
             if not work.expect_answer:
                 unanswered.append(work)
         if not buffers:
+            if not source.has_work(self.node_id):
+                self.stalled_since = None
             return
         self.stalled_since = None
         connection.write(buffers)
@@ -300,8 +305,14 @@ class ConnectionManager:
 
     async def _addresses(self) -> list[tuple[int, tuple[Any, ...]]]:
         """Resolve the name; start one further at each attempt (client.dns.lookup)."""
+        limit = self._config.socket_connection_setup_timeout_max_ms / 1000
         try:
-            infos = await self._loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+            async with asyncio.timeout(limit):
+                infos = await self._loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except TimeoutError as error:
+            raise ClusterConnectionError(
+                f"{self.host} was not resolved within {limit:g} s", addresses=(self.address,)
+            ) from error
         except (OSError, UnicodeError) as error:
             # The resolver cannot even encode some names: an empty label, one above 63 characters.
             reason = getattr(error, "strerror", None) or error

@@ -117,7 +117,7 @@ class Engine:
             self.admission.close()
             self.sender.close()
             await self.supervisor.close()
-            self._preparer.close()
+            await self._preparer.close()
             self.feed.close()
         return self.ledger.report(abandoned)
 

@@ -39,8 +39,10 @@ class FailureReader:
         while not self._unread:
             if self._ended:
                 raise StopAsyncIteration
-            self._waiter = self._loop.create_future()
-            await self._waiter
+            if self._waiter is None or self._waiter.done():
+                self._waiter = self._loop.create_future()
+            # Shielded: several may wait for the next failure, and one may give up.
+            await asyncio.shield(self._waiter)
         return self._unread.popleft()
 
     def add(self, failure: FailedRecord) -> None:

@@ -249,6 +249,12 @@ class Intake:
                 f" max.request.size is {limit}"
             )
             return self._ledger.refuse(record.as_record(), error)
+        if size + RECORD_OVERHEAD > self._budget.total:
+            error = RecordTooLargeError(
+                f"the record takes up to {size + RECORD_OVERHEAD} bytes with what is kept beside"
+                f" it; buffer.memory is {self._budget.total}"
+            )
+            return self._ledger.refuse(record.as_record(), error)
         waits_for = self._reason_to_wait(self._topics.get(topic), topic, partition)
         if not may_wait:
             if waits_for is WaitsFor.MEMORY:
@@ -331,7 +337,12 @@ class Intake:
             self._budget.give_back(charge)
             self.admission.fail(record, error)
             return
-        assert queue is not None, "records whose partition is missing wait in another line"
+        if queue is None:
+            # The topic was made anew with fewer partitions while this record waited for memory.
+            self._budget.give_back(charge)
+            self.admission.room.join(record, WaitsFor.PARTITION)
+            self._cluster.request_update(record.topic)
+            return
         batch = queue.open
         if batch is None or not batch.has_room(record.size):
             batch = self._open_batch(queue, record.timestamp_ms, record.size, record.sent_at)

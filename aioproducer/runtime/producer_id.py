@@ -83,6 +83,8 @@ class ProducerIdKeeper:
                 if isinstance(error, BrokerError) and not error.retriable:
                     logger.error("[%s] no producer id: %s", self._client_id, error)
                     self._on_refused(error)
+                    # Who is refused asks again, but not for every record that comes.
+                    await asyncio.sleep(self._config.retry_backoff_max_ms / 1000)
                     break
                 config = self._config
                 await asyncio.sleep(

@@ -90,6 +90,13 @@ class Sender:
             if queue.head() is not None:
                 self.offer(queue)
 
+    def node_gone(self, node_id: int) -> None:
+        """Find other leaders for what stands in line for a broker that is no more."""
+        for queue in self._lines.pop(node_id, ()):
+            if queue.listed_at == node_id:
+                queue.listed_at = None
+                self.offer(queue)
+
     def has_work(self, node_id: int) -> bool:
         """Return whether any partition stands in line for a broker."""
         return bool(self._lines.get(node_id))
@@ -175,8 +182,7 @@ class Sender:
             assert queue.sequences is not None
             identity = self._keeper.renewed(queue.sequences.identity)
             if identity is None:
-                self._lines[queue.leader].append(queue)
-                queue.listed_at = queue.leader
+                self.offer(queue)
                 return None
             queue.restart(identity)
         if not queue.may_send(now):
@@ -264,7 +270,11 @@ class Sender:
             error = broker_error(code, answer.error_message)
             error.attempts = batch.attempts + 1
         if judgement.ruling is Ruling.FAIL and judgement.rejected and not batch.is_in_doubt:
-            blamed = {e.batch_index: e.message for e in answer.record_errors}
+            blamed = {
+                error.batch_index: error.message
+                for error in answer.record_errors
+                if 0 <= error.batch_index < batch.count
+            }
             if blamed and len(blamed) < batch.count and self._retries_left(batch):
                 self._salvage(queue, batch, code, blamed)
                 return
@@ -289,7 +299,7 @@ class Sender:
     ) -> None:
         """Do what ``judgement`` says with a batch that is on the wire."""
         sequences = queue.sequences
-        if not judgement.rejected:
+        if not judgement.rejected and not batch.cannot_follow:
             batch.maybe_written = True
         if sequences is not None and judgement.breaks_sequence:
             sequences.broken = True
@@ -306,13 +316,21 @@ class Sender:
         elif judgement.ruling is Ruling.SPLIT:
             self._split(queue, batch)
         else:
-            assert error is not None
-            queue.answered(batch)
-            self._ledger.failed(batch, error)
+            self._dismiss(queue, batch, judgement, error)
         if judgement.refresh_metadata:
             self._cluster.request_update(queue.topic.name)
         if queue.head() is not None:
             self.offer(queue)
+
+    def _dismiss(
+        self, queue: PartitionQueue, batch: Batch, judgement: Judgement, error: ProducerError | None
+    ) -> None:
+        """Fail a batch that comes off the wire."""
+        assert error is not None
+        queue.answered(batch)
+        if judgement.rejected:
+            queue.refused(batch)
+        self._ledger.failed(batch, error)
 
     def _bury(self, queue: PartitionQueue, batch: Batch) -> None:
         """Take a batch off the wire whose fate the clock has settled; its sequence is in doubt."""
@@ -379,6 +397,7 @@ class Sender:
         queue.answered(batch)
         if queue.sequences is not None:
             queue.sequences.broken = True
+            queue.refused(batch)
         survivors, parts, removed = remove_records(batch, blamed)
         queue.insert(survivors)
         self.arm_deadline(queue, survivors)

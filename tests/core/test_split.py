@@ -101,7 +101,7 @@ class TestRemoving:
         }
         assert not survivors.is_stamped
         assert survivors.charged == batch.charged
-        assert (survivors.created, survivors.attempts) == (batch.created, batch.attempts)
+        assert (survivors.created, survivors.attempts) == (batch.created, batch.attempts + 1)
         assert batch.order < survivors.order < (2,)
         batch.fate.divide(parts)
         there = 0

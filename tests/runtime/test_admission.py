@@ -12,6 +12,7 @@ from aioproducer.errors import (
     BrokerError,
     BufferExhaustedError,
     InvalidTopicError,
+    RecordTooLargeError,
     TopicAuthorizationFailedError,
 )
 from tests.fake_broker import Conduct, FakeCluster
@@ -195,13 +196,14 @@ class TestMemory:
             await asyncio.gather(*[producer.send("orders", value) for value in values(12)])
         assert [len(batch) for batch in produced(cluster.brokers[1])] == [6, 6]
 
-    async def test_a_record_larger_than_the_whole_memory_goes_alone(self) -> None:
+    async def test_a_record_larger_than_the_whole_memory_is_refused(self) -> None:
+        """Let in it would hold more than the user allows; waiting would be in vain."""
         cluster = cluster_of()
         async with running(cluster, buffer_memory=300) as producer:
-            sent = [producer.send("orders", b"." * 1000) for _ in range(2)]
-            results = await outcomes(sent)
-            assert results[0].offset == 0
-            assert isinstance(results[1], BufferExhaustedError)
+            [error] = await outcomes([producer.send("orders", b"." * 1000)])
+            assert isinstance(error, RecordTooLargeError)
+            assert "buffer.memory is 300" in str(error)
+            assert (await producer.send("orders", b"small")).offset == 0
 
     async def test_two_topics_share_fairly(self) -> None:
         cluster = cluster_of()

@@ -76,7 +76,7 @@ async def test_a_slow_one_works_elsewhere_and_once() -> None:
     assert done == [(queue, batch, None)]
     assert not batch.preparing
     assert (batch.codec_id, codec.calls) == (1, 1)
-    preparer.close()
+    await preparer.close()
 
 
 @pytest.mark.parametrize("codec", [Quick, Slow])
@@ -90,7 +90,7 @@ async def test_one_that_falls_over_fails_its_batch(codec: type[Slow]) -> None:
     assert isinstance(error, SerializationError)
     assert error.__cause__ is cause
     assert batch.payload is None
-    preparer.close()
+    await preparer.close()
 
 
 @pytest.mark.parametrize("codec", [Quick, Slow])

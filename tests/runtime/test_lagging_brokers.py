@@ -80,3 +80,40 @@ async def test_warm_up_names_the_leader_that_does_not_answer() -> None:
         with pytest.raises(MetadataTimeoutError, match="broker-2:9092"):
             await producer.warm_up(["orders"], timeout=2)
         assert now() - started < 2.5
+
+
+async def test_a_queue_in_line_for_a_dropped_broker_finds_its_leader_again() -> None:
+    """One answer of a broker that is behind leaves the leader out while records wait for it."""
+    cluster = FakeCluster(3, latency=lambda: 0.01)
+    topic = cluster.add_topic("orders")
+    async with running(cluster) as producer:
+        await producer.send("orders", b"first")
+        leader = topic.partitions[0].leader
+        cluster.brokers[leader].stop()
+        await asyncio.sleep(0.2)
+        waiting = producer.send("orders", b"second")
+        await asyncio.sleep(0.2)
+        engine = engine_of(producer)
+        engine.cluster._drop_manager(leader)
+        cluster.brokers[leader].start()
+        started = now()
+        assert (await waiting).offset == 1
+        assert now() - started < 5
+
+
+async def test_records_for_a_partition_that_went_while_they_waited_for_memory() -> None:
+    """They wait for it to come back; nobody behind them is held up, and no memory is lost."""
+    cluster = FakeCluster(latency=lambda: 0.01)
+    cluster.add_topic("orders", 6)
+    cluster.add_topic("others")
+    options = {"buffer_memory": 2000, "metadata_max_age_ms": 500, "max_block_ms": 5_000}
+    async with running(cluster, delivery_timeout_ms=40_000, **options) as producer:
+        await producer.warm_up(["orders", "others"])
+        cluster.topics["orders"].partitions[5].leader = -1
+        sent = [producer.send("orders", b"." * 100, partition=5) for _ in range(8)]
+        await asyncio.sleep(1)
+        cluster.recreate_topic("orders", 2)
+        await asyncio.sleep(3)
+        assert (await producer.send("others", b"not held up")).offset == 0
+        await asyncio.wait(sent)
+        assert all(delivery.exception() is not None for delivery in sent)
