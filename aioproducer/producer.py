@@ -7,6 +7,7 @@ import itertools
 import logging
 import random
 import warnings
+import weakref
 from asyncio import get_running_loop
 from asyncio.events import _get_running_loop
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
@@ -54,6 +55,22 @@ V = TypeVar("V")
 _numbers = itertools.count(1)
 _NO_LOOP = object()
 _PLAIN: type = bytes
+
+
+def _weakly(method: Callable[[], None]) -> Callable[[], None]:
+    """Return a call of ``method`` that keeps its object no longer alive than others do.
+
+    The loop keeps the tasks, and the tasks the engine: held strongly, a producer that nobody holds
+    any more would never be collected, and never say that it was not closed.
+    """
+    reference = weakref.WeakMethod(method)
+
+    def call() -> None:
+        found = reference()
+        if found is not None:
+            found()
+
+    return call
 
 
 class AsyncProducer(Generic[K, V]):
@@ -180,7 +197,7 @@ class AsyncProducer(Generic[K, V]):
             compressor=self._compressor,
             partitioner=self._partitioner,
             rng=self._rng,
-            on_crash=self._crashed,
+            on_crash=_weakly(self._crashed),
         )
         self._engine.start()
         self._loop = self._bound_loop

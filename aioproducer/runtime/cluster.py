@@ -22,6 +22,7 @@ from aioproducer.wire.messages.metadata import Broker, MetadataRequest, Metadata
 logger = logging.getLogger("aioproducer")
 
 _SHORTEST_AGE_MS = 10
+"""Between metadata requests, whatever the settings say: 0 must not mean as fast as brokers can."""
 
 
 class Cluster:
@@ -122,7 +123,7 @@ class Cluster:
     async def connect(self, node_ids: Iterable[int]) -> None:
         """Connect to these brokers; raises if one cannot be reached. The caller bounds the wait."""
         managers = [m for n in node_ids if (m := self._managers.get(n)) is not None]
-        await asyncio.gather(*(manager.ready() for manager in managers))
+        await asyncio.gather(*(self._readiness(manager) for manager in managers))
 
     def unconnected(self, node_ids: Iterable[int]) -> list[str]:
         """Return the addresses of those among these brokers that are not connected."""
@@ -179,7 +180,7 @@ class Cluster:
             config.retry_backoff_ms, config.retry_backoff_max_ms, self._attempt, self._rng
         )
         self._attempt += 1
-        await asyncio.sleep(max(0.0, delay / 1000 - since))
+        await asyncio.sleep(max(0.0, max(delay, _SHORTEST_AGE_MS) / 1000 - since))
 
     async def _refresh(self) -> None:
         now = self._loop.time()
@@ -240,10 +241,15 @@ class Cluster:
             # A broker on its way out may still answer what it was asked.
             if not self._managers[node_id].in_flight:
                 self._drop_manager(node_id)
-        if any(m.is_connected for n, m in self._managers.items() if n >= 0):
-            for node_id in [n for n in self._managers if n < 0]:
-                self._drop_manager(node_id)
+        self._drop_bootstrap()
         self._on_view(view, topics)
+
+    def _drop_bootstrap(self) -> None:
+        """End the connections of the beginning once a broker of the cluster is connected."""
+        if any(m.is_connected for n, m in self._managers.items() if n >= 0):
+            for node_id, manager in list(self._managers.items()):
+                if node_id < 0 and not manager.in_flight:
+                    self._drop_manager(node_id)
 
     # Managers
 
@@ -264,7 +270,7 @@ class Cluster:
             client_id=self._client_id,
             rng=self._rng,
             source=self._source if node_id >= 0 else None,
-            on_connected=self._learn_features,
+            on_connected=self._connected,
             on_lost=self._manager_lost,
         )
         self._managers[node_id] = manager
@@ -281,7 +287,9 @@ class Cluster:
         if self._source is not None and node_id >= 0:
             self._source.node_gone(node_id)
 
-    def _learn_features(self, answer: ApiVersionsResponse) -> None:
+    def _connected(self, answer: ApiVersionsResponse) -> None:
+        # Soon: the manager that calls this is about to be connected.
+        self._loop.call_soon(self._drop_bootstrap)
         if answer.finalized_features_epoch >= self._features_epoch:
             self._features_epoch = answer.finalized_features_epoch
             self.features = dict(answer.finalized_features)
@@ -303,7 +311,7 @@ class Cluster:
         return await self._first_ready(candidates)
 
     async def _first_ready(self, candidates: list[ConnectionManager]) -> ConnectionManager:
-        attempts = {asyncio.ensure_future(m.ready()): m for m in candidates}
+        attempts = {self._readiness(m): m for m in candidates}
         pending = set(attempts)
         reasons: list[ProducerError] = []
         try:
@@ -324,6 +332,11 @@ class Cluster:
             + "; ".join(dict.fromkeys(str(reason) for reason in reasons)),
             addresses=tuple(dict.fromkeys(m.address for m in candidates)),
         ) from reasons[0]
+
+    def _readiness(self, manager: ConnectionManager) -> asyncio.Task[None]:
+        # A Task of asyncio's own: the application's task factory may do as it likes with others.
+        name = f"{self._client_id}:ready-{manager.node_id}"
+        return asyncio.Task(manager.ready(), loop=self._loop, name=name)
 
     async def _add_bootstrap(self) -> list[ConnectionManager]:
         added = []

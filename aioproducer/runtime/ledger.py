@@ -13,6 +13,7 @@ from aioproducer.delivery import Delivery, Fate
 from aioproducer.errors import ProducerError
 from aioproducer.records import UNKNOWN_TIMESTAMP, CloseReport, Record, TopicReport
 from aioproducer.runtime.failure_feed import FailureFeed
+from aioproducer.wire.record_batch import HEADER_SIZE
 
 
 class Flush:
@@ -72,7 +73,7 @@ class Ledger:
         self._delivered[batch.topic] += batch.count
         self.batches_delivered += 1
         self.bytes_delivered += batch.wire_size
-        self.body_bytes_delivered += len(batch.body)
+        self.body_bytes_delivered += HEADER_SIZE + len(batch.body)
         self._close(batch)
         batch.fate.deliver(base_offset, log_append_time_ms)
         self._forget(batch.fate)
