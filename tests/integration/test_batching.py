@@ -368,6 +368,14 @@ async def test_batches_grow_as_compression_proves_worth_it(
     assert 0 < rate < 0.3
 
 
+async def test_without_compression_the_rate_is_one(bootstrap: str, topic: TopicFactory) -> None:
+    """What is on the wire is what was written, however small the batches."""
+    name = topic()
+    async with AsyncProducer(bootstrap, batch_size=0) as producer:
+        await asyncio.gather(*(producer.send(name, b"v") for _ in range(20)))
+        assert producer.metrics().compression_rate_avg == 1.0
+
+
 async def test_noise_after_text_does_not_overfill_batches(
     java: JavaCluster, bootstrap: str, topic: TopicFactory
 ) -> None:
