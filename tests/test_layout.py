@@ -57,3 +57,10 @@ def test_each_exception_is_a_module(module: str) -> None:
 def test_each_folder_of_tests_is_a_package() -> None:
     for folder in {path.parent for path in TESTS.rglob("test_*.py")}:
         assert (folder / "__init__.py").is_file(), folder
+
+
+def test_the_architecture_names_every_file_of_the_package() -> None:
+    """A newcomer who wonders what a file is for finds it there."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    files = {path.name for path in (ROOT / "aioproducer").rglob("*.py")} - {"__init__.py"}
+    assert {name for name in files if f"`{name}" not in text and f"/{name}" not in text} == set()
