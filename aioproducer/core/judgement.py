@@ -30,8 +30,6 @@ class Judgement:
     breaks_sequence: bool = False
     # The broker said that this attempt was not appended.
     rejected: bool = True
-    # Nothing this producer sends can succeed any more.
-    fatal: bool = False
 
 
 DELIVER = Judgement(Ruling.DELIVER, rejected=False)
@@ -69,7 +67,6 @@ def judge_answer(
         refresh_metadata=verdict.refresh_metadata,
         breaks_sequence=sequences is not None,
         rejected=verdict.definite,
-        fatal=verdict.action is Action.FATAL,
     )
 
 

@@ -16,7 +16,6 @@ from aioproducer.runtime.bootstrap import bootstrap_addresses
 from aioproducer.runtime.connection_manager import ConnectionManager, WorkSource
 from aioproducer.runtime.supervisor import Supervisor
 from aioproducer.wire.error_codes import ErrorCode
-from aioproducer.wire.messages.api_versions import ApiVersionsResponse
 from aioproducer.wire.messages.metadata import Broker, MetadataRequest, MetadataResponse
 
 logger = logging.getLogger("aioproducer")
@@ -37,19 +36,15 @@ class Cluster:
         *,
         on_view: Callable[[ClusterView, Iterable[str]], None],
         on_forgotten: Callable[[Iterable[str]], None],
-        on_trouble: Callable[[ProducerError], None],
     ) -> None:
         self.view = ClusterView()
         self.last_error: ProducerError | None = None
-        self.features: dict[str, int] = {}
-        self._features_epoch = -1
         self._config = config
         self._client_id = client_id
         self._supervisor = supervisor
         self._rng = rng
         self._on_view = on_view
         self._on_forgotten = on_forgotten
-        self._on_trouble = on_trouble
         self._source: WorkSource | None = None
         self._loop = asyncio.get_running_loop()
         self._managers: dict[int, ConnectionManager] = {}
@@ -287,12 +282,9 @@ class Cluster:
         if self._source is not None and node_id >= 0:
             self._source.node_gone(node_id)
 
-    def _connected(self, answer: ApiVersionsResponse) -> None:
+    def _connected(self) -> None:
         # Soon: the manager that calls this is about to be connected.
         self._loop.call_soon(self._drop_bootstrap)
-        if answer.finalized_features_epoch >= self._features_epoch:
-            self._features_epoch = answer.finalized_features_epoch
-            self.features = dict(answer.finalized_features)
 
     def _manager_lost(self, manager: ConnectionManager, error: ProducerError) -> None:
         if manager.node_id >= 0:
@@ -369,4 +361,3 @@ class Cluster:
         else:
             self._warned = True
             logger.warning("[%s] %s; still trying", self._client_id, self.last_error)
-        self._on_trouble(self.last_error)

@@ -15,7 +15,6 @@ from aioproducer.core.backoff import backoff_ms
 from aioproducer.errors import ClusterConnectionError, MalformedResponseError, ProducerError
 from aioproducer.runtime.broker_connection import BrokerConnection
 from aioproducer.runtime.handshake import negotiate_versions
-from aioproducer.wire.messages.api_versions import ApiVersionsResponse
 from aioproducer.wire.versions import ApiKey, negotiate
 
 logger = logging.getLogger("aioproducer")
@@ -59,7 +58,7 @@ class ConnectionManager:
         client_id: str,
         rng: random.Random,
         source: WorkSource | None,
-        on_connected: Callable[[ApiVersionsResponse], None],
+        on_connected: Callable[[], None],
         on_lost: Callable[[ConnectionManager, ProducerError], None],
     ) -> None:
         self.node_id = node_id
@@ -350,7 +349,7 @@ class ConnectionManager:
             raw.close()
             raise
         try:
-            answer = await negotiate_versions(connection)
+            await negotiate_versions(connection)
         except BaseException:
             connection.abort(
                 ClusterConnectionError(
@@ -358,7 +357,7 @@ class ConnectionManager:
                 )
             )
             raise
-        self._on_connected(answer)
+        self._on_connected()
         return connection
 
     def _on_room(self) -> None:

@@ -54,7 +54,6 @@ class Engine:
             rng,
             on_view=self._view_changed,
             on_forgotten=self._topics_forgotten,
-            on_trouble=lambda error: None,
         )
         self.keeper = ProducerIdKeeper(
             config,
