@@ -185,7 +185,8 @@ class AsyncProducer(Generic[K, V]):
         """Bind to the running loop, begin to connect and return.
 
         A cluster that is not there shows in the deliveries and in one warning. Raises
-        :exc:`ProducerStateError` when called twice or after ``close()``.
+        :exc:`ProducerStateError` when called twice or after ``close()``. It never waits, so there is
+        nothing to cancel.
         """
         self._state = transition(self._state, LifeEvent.START)
         for notice in self.config.notices:
@@ -394,7 +395,8 @@ class AsyncProducer(Generic[K, V]):
         ``records`` is read lazily, with back-pressure. A record that fails, or cannot even be
         queued, fails alone: its error stands in the result at its place. After ``timeout``
         seconds what is still open counts as failed with ``persisted="maybe"``, and the rest of
-        ``records`` is not read.
+        ``records`` is not read. Raises what ``records`` itself raises, :exc:`TypeError` if it is no
+        iterable, and :exc:`ProducerClosedError` if the producer is closed meanwhile.
 
         Cancelling withdraws the records that still wait for room; the others are delivered.
         """
@@ -513,7 +515,9 @@ class AsyncProducer(Generic[K, V]):
     def partition_for(self, topic: str, key: K) -> int:
         """Return the partition that a record with ``key`` goes to, as the Java client's would.
 
-        Raises :exc:`MetadataNotReadyError` while the topic is unknown.
+        An own partitioner is asked, with the key alone. Raises :exc:`MetadataNotReadyError` while the
+        topic is unknown, :exc:`SerializationError` or :exc:`PartitionerError` where those fail, and
+        :exc:`TypeError` or :exc:`ValueError` for a key that is no bytes or ``None``.
         """
         engine = self._require_engine()
         serialize = self._serialize_key
