@@ -185,7 +185,7 @@ class AsyncProducer(Generic[K, V]):
         """Bind to the running loop, begin to connect and return.
 
         A cluster that is not there shows in the deliveries and in one warning. Raises
-        :exc:`ProducerStateError` when called twice or after ``close()``. It never waits, so there is
+        :exc:`ProducerStateError` when called twice or after ``close()``. It never waits: there is
         nothing to cancel.
         """
         self._state = transition(self._state, LifeEvent.START)
@@ -515,9 +515,9 @@ class AsyncProducer(Generic[K, V]):
     def partition_for(self, topic: str, key: K) -> int:
         """Return the partition that a record with ``key`` goes to, as the Java client's would.
 
-        An own partitioner is asked, with the key alone. Raises :exc:`MetadataNotReadyError` while the
-        topic is unknown, :exc:`SerializationError` or :exc:`PartitionerError` where those fail, and
-        :exc:`TypeError` or :exc:`ValueError` for a key that is no bytes or ``None``.
+        An own partitioner is asked, with the key alone. Raises :exc:`MetadataNotReadyError` while
+        the topic is unknown, :exc:`SerializationError` or :exc:`PartitionerError` where those fail,
+        and :exc:`TypeError` or :exc:`ValueError` for a key that is no bytes or ``None``.
         """
         engine = self._require_engine()
         serialize = self._serialize_key

@@ -30,8 +30,6 @@ from tests.virtual_clock import VirtualClockLoop
 PATIENCE = 0.5
 """Seconds by which a bound may be missed: a latency, a turn of the loop, the network's delays."""
 
-_LARGEST_CHARGE = 600
-
 _CALM_ERRORS = (
     asyncio.CancelledError,
     BufferExhaustedError,
@@ -196,7 +194,7 @@ class Simulation:
             self.outcomes["refused"] += 1
             return
         budget = self._engine().budget
-        if max(budget.held, budget.waiting) > max(budget.total, _LARGEST_CHARGE):
+        if max(budget.held, budget.waiting) > budget.total:
             self.violations.append(f"{budget.held} bytes held, {budget.waiting} waiting")
         sent = Sent(number, topic, partition, now, delivery, timeout=timeout)
         self.sent.append(sent)

@@ -119,6 +119,21 @@ class TestStates:
 
         run(main())
 
+    def test_one_that_was_forgotten_warns_and_names_itself(self) -> None:
+        async def main() -> None:
+            producer = AsyncProducer("localhost:9092", client_id="forgotten")
+            asyncio.get_running_loop().network = cluster_of()  # type: ignore[attr-defined]
+            await producer.start()
+            engine = producer._engine
+            with pytest.warns(ResourceWarning, match="forgotten"):
+                del producer
+                gc.collect()
+            assert engine is not None
+            await engine.close(0)
+
+        with asyncio.Runner(loop_factory=VirtualClockLoop) as runner:
+            runner.run(main())
+
 
 class TestWrongLoop:
     """Another loop, a thread: told clearly, and nothing happens."""
