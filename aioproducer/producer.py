@@ -568,7 +568,10 @@ class AsyncProducer(Generic[K, V]):
             return failure
         if self._state is not LifeState.RUNNING:
             return ProducerClosedError(f"the producer is {self._state.value}")
-        return WrongLoopError("the producer was started in another event loop")
+        return WrongLoopError(
+            "the producer was started in another event loop; other loops, threads and forked"
+            " processes need a producer of their own"
+        )
 
     def _crashed(self) -> None:
         # From now on the one comparison of send() fails, and _misuse() tells why.
