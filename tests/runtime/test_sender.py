@@ -355,6 +355,33 @@ class TestSequences:
         last = partition.stored[-1].batch
         assert (last.producer_id != old, last.producer_epoch, last.base_sequence) == (True, 0, 0)
 
+    @pytest.mark.parametrize("where", ["on the wire", "in the queue"])
+    async def test_what_follows_an_expired_batch_is_not_refused_first(self, where: str) -> None:
+        """The gap that it leaves is known here; the broker need not tell of it."""
+        cluster, partition = one_partition()
+        broker = cluster.brokers[1]
+        request_timeout = 2000 if where == "on the wire" else 500
+        options = {
+            "delivery_timeout_ms": 2000,
+            "request_timeout_ms": request_timeout,
+            "max_in_flight_requests_per_connection": 1,
+            "batch_size": 1,
+        }
+        async with running(cluster, **options) as producer:
+            await settle(producer)
+            broker.script.append(Conduct(delay=0.3))
+            sent = [producer.send("orders", value) for value in values(2)]
+            await sent[0]
+            # From now on what arrives is neither worked on nor answered.
+            broker.up = False
+            assert isinstance((await outcomes(sent))[1], DeliveryTimeoutError)
+            await asyncio.sleep(1)
+            broker.up = True
+            await producer.send("orders", b"2")
+        stamps = [(epoch, sequence) for _, epoch, sequence in partition.seen_in_order]
+        assert stamps == [(0, 0), (0, 1), (1, 0)]
+        assert numbers(partition) == [b"0", b"2"]
+
     async def test_sequences_wrap_to_zero(self) -> None:
         cluster, partition = one_partition()
         async with running(cluster, batch_size=1) as producer:
