@@ -230,3 +230,16 @@ class TestDeadlineOfOneRecord:
         del delivery
         gc.collect()
         assert reports == []
+
+
+async def test_two_readers_of_one_iterator_both_wake(cluster: FakeCluster) -> None:
+    async with running(cluster) as producer:
+        reader = producer.failures()
+        first, second = (asyncio.ensure_future(anext(reader)) for _ in range(2))
+        await asyncio.sleep(0.1)
+        partition_of(cluster).script += [Verb(TOPIC_AUTHORIZATION_FAILED)] * 2
+        producer.send("orders", b"one")
+        await asyncio.sleep(1)
+        producer.send("orders", b"two")
+        values = {(await first).record.value, (await second).record.value}
+    assert values == {b"one", b"two"}
