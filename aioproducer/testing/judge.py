@@ -103,11 +103,25 @@ def _consumer(bootstrap_servers: str, isolation: Isolation) -> Consumer:
 
 
 def _end_offsets(consumer: Consumer, topic: str, timeout: float) -> dict[int, int]:
-    from confluent_kafka import TopicPartition
+    """Ask for the ends, again while a broker does not know yet that it leads a partition."""
+    from confluent_kafka import KafkaException
+
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return _ask_end_offsets(consumer, topic, max(0.1, deadline - time.monotonic()))
+        except KafkaException as error:
+            if not _may_pass(error) or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.1)
+
+
+def _ask_end_offsets(consumer: Consumer, topic: str, timeout: float) -> dict[int, int]:
+    from confluent_kafka import KafkaException, TopicPartition
 
     description = consumer.list_topics(topic, timeout=timeout).topics[topic]
     if description.error is not None:
-        raise RuntimeError(f"topic {topic!r}: {description.error}")
+        raise KafkaException(description.error)
     ends = {}
     for partition in description.partitions:
         offsets = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout)
@@ -115,6 +129,18 @@ def _end_offsets(consumer: Consumer, topic: str, timeout: float) -> dict[int, in
             raise TimeoutError(f"{topic}-{partition}: no end offset within {timeout:g} s")
         ends[partition] = offsets[1]
     return ends
+
+
+def _may_pass(error: Exception) -> bool:
+    from confluent_kafka import KafkaError
+
+    reason = error.args[0]
+    return isinstance(reason, KafkaError) and reason.code() in (
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError._TRANSPORT,
+    )
 
 
 def _read_until(
