@@ -7,7 +7,6 @@ import itertools
 import logging
 import random
 import warnings
-import weakref
 from asyncio import get_running_loop
 from asyncio.events import _get_running_loop
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
@@ -21,7 +20,6 @@ from aioproducer.core.partitioner import Partitioner
 from aioproducer.delivery import Delivery
 from aioproducer.errors import (
     FlushTimeoutError,
-    MetadataTimeoutError,
     NotStartedError,
     ProducerClosedError,
     ProducerStateError,
@@ -45,6 +43,7 @@ from aioproducer.resolve import resolve_compressor, resolve_partitioner
 from aioproducer.runtime.deadline import fail_after
 from aioproducer.runtime.engine import Engine
 from aioproducer.runtime.failure_feed import FailureReader
+from aioproducer.runtime.supervisor import weakly
 from aioproducer.serializers import SerializerOf, resolve_serializer
 
 logger = logging.getLogger("aioproducer")
@@ -55,22 +54,6 @@ V = TypeVar("V")
 _numbers = itertools.count(1)
 _NO_LOOP = object()
 _PLAIN: type = bytes
-
-
-def _weakly(method: Callable[[], None]) -> Callable[[], None]:
-    """Return a call of ``method`` that keeps its object no longer alive than others do.
-
-    The loop keeps the tasks, and the tasks the engine: held strongly, a producer that nobody holds
-    any more would never be collected, and never say that it was not closed.
-    """
-    reference = weakref.WeakMethod(method)
-
-    def call() -> None:
-        found = reference()
-        if found is not None:
-            found()
-
-    return call
 
 
 class AsyncProducer(Generic[K, V]):
@@ -198,7 +181,7 @@ class AsyncProducer(Generic[K, V]):
             compressor=self._compressor,
             partitioner=self._partitioner,
             rng=self._rng,
-            on_crash=_weakly(self._crashed),
+            on_crash=weakly(self._crashed),
         )
         self._engine.start()
         self._loop = self._bound_loop
@@ -421,7 +404,7 @@ class AsyncProducer(Generic[K, V]):
         if not engine.intake.needs_drain(self._last_turn):
             return
         await self._give_turn(engine)
-        limit = self.config.max_block_ms / 1000 if timeout is None else timeout
+        limit = self._default_block_timeout(timeout)
         if not engine.admission.is_crowded:
             return
         try:
@@ -472,22 +455,7 @@ class AsyncProducer(Generic[K, V]):
         check_timeout(timeout)
         engine = self._require_engine()
         check_topic(topic)
-        limit = self.config.max_block_ms / 1000 if timeout is None else timeout
-        try:
-            async with asyncio.timeout(limit):
-                view = await engine.topics.known(topic)
-        except TimeoutError as error:
-            cause = engine.cluster.trouble() or error
-            raise MetadataTimeoutError(
-                f"topic {topic} not present in metadata after {limit:g} s", topic=topic
-            ) from cause
-        return tuple(
-            PartitionInfo(
-                topic, p.index, p.leader if p.leader >= 0 else None,
-                p.replicas, p.in_sync_replicas, p.offline_replicas,
-            )
-            for p in view.partitions
-        )  # fmt: skip
+        return await engine.topics.partitions(topic, self._default_block_timeout(timeout))
 
     async def warm_up(self, topics: Iterable[str], *, timeout: float | None = None) -> None:
         """Fetch the metadata of ``topics`` and connect to their leaders.
@@ -497,20 +465,9 @@ class AsyncProducer(Generic[K, V]):
         cannot be reached.
         """
         check_timeout(timeout)
-        names = list(topics)
+        names = [check_topic(topic) for topic in topics]
         engine = self._require_engine()
-        limit = self.config.max_block_ms / 1000 if timeout is None else timeout
-        deadline = get_running_loop().time() + limit
-        found = await asyncio.gather(*(self.partitions_for(n, timeout=limit) for n in names))
-        leaders = {info.leader for infos in found for info in infos if info.leader is not None}
-        try:
-            async with asyncio.timeout_at(deadline):
-                await engine.cluster.connect(leaders)
-        except TimeoutError as error:
-            missing = ", ".join(engine.cluster.unconnected(leaders))
-            raise MetadataTimeoutError(
-                f"the leaders at {missing} could not be connected to within {limit:g} s"
-            ) from error
+        await engine.topics.warm_up(names, self._default_block_timeout(timeout))
 
     def partition_for(self, topic: str, key: K) -> int:
         """Return the partition that a record with ``key`` goes to, as the Java client's would.
@@ -549,6 +506,9 @@ class AsyncProducer(Generic[K, V]):
         return take_snapshot(self._engine)
 
     # Helpers
+
+    def _default_block_timeout(self, timeout: float | None) -> float:
+        return self.config.max_block_ms / 1000 if timeout is None else timeout
 
     def _default_flush_timeout(self) -> float:
         return self.config.delivery_timeout_ms / 1000 + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -49,3 +50,19 @@ class Supervisor:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+
+def weakly(method: Callable[[], None]) -> Callable[[], None]:
+    """Return a call of ``method`` that keeps its object no longer alive than others do.
+
+    The loop keeps the tasks, and the tasks the engine: held strongly, a producer that nobody holds
+    any more would never be collected, and never say that it was not closed.
+    """
+    reference = weakref.WeakMethod(method)
+
+    def call() -> None:
+        found = reference()
+        if found is not None:
+            found()
+
+    return call

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Iterable
 
 from aioproducer.core.cluster_view import ClusterView, TopicView
-from aioproducer.errors import ProducerError
+from aioproducer.errors import MetadataTimeoutError, ProducerError
+from aioproducer.records import PartitionInfo
 from aioproducer.runtime.cluster import Cluster
 from aioproducer.runtime.topic_errors import topic_error
 
@@ -39,6 +40,38 @@ class TopicDirectory:
                 waiters.remove(waiter)
             if not waiters:
                 self._waiters.pop(topic, None)
+
+    async def partitions(self, topic: str, limit: float) -> tuple[PartitionInfo, ...]:
+        """Do what :meth:`AsyncProducer.partitions_for` promises, within ``limit`` seconds."""
+        try:
+            async with asyncio.timeout(limit):
+                view = await self.known(topic)
+        except TimeoutError as error:
+            cause = self._cluster.trouble() or error
+            raise MetadataTimeoutError(
+                f"topic {topic} not present in metadata after {limit:g} s", topic=topic
+            ) from cause
+        return tuple(
+            PartitionInfo(
+                topic, p.index, p.leader if p.leader >= 0 else None,
+                p.replicas, p.in_sync_replicas, p.offline_replicas,
+            )
+            for p in view.partitions
+        )  # fmt: skip
+
+    async def warm_up(self, topics: Iterable[str], limit: float) -> None:
+        """Do what :meth:`AsyncProducer.warm_up` promises, within ``limit`` seconds."""
+        deadline = self._loop.time() + limit
+        found = await asyncio.gather(*(self.partitions(topic, limit) for topic in topics))
+        leaders = {info.leader for infos in found for info in infos if info.leader is not None}
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._cluster.connect(leaders)
+        except TimeoutError as error:
+            missing = ", ".join(self._cluster.unconnected(leaders))
+            raise MetadataTimeoutError(
+                f"the leaders at {missing} could not be connected to within {limit:g} s"
+            ) from error
 
     def view_changed(self, view: ClusterView, topics: Iterable[str]) -> None:
         """Answer those who waited for ``topics``."""
