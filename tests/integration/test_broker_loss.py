@@ -1,7 +1,6 @@
 """Brokers die, freeze, come back and hand over: nothing is lost, repeated or reordered.
 
-Three real nodes. What these tests show of brokers does not depend on the event loop, and each costs
-seconds: the heavy ones run on asyncio only.
+Three real nodes, on both event loops: what a lost connection looks like differs between them.
 """
 
 from __future__ import annotations
@@ -30,13 +29,6 @@ from aioproducer.testing.judge import read_topic_async
 from tests.conftest import TopicFactory
 
 PARTITIONS = 6
-
-
-@pytest.fixture
-async def asyncio_only() -> None:
-    """Seconds per test: once is enough, on the loop that everybody has."""
-    if "uvloop" in type(asyncio.get_running_loop()).__module__:
-        pytest.skip("a heavy test: on asyncio only")
 
 
 @dataclass(slots=True)
@@ -93,7 +85,6 @@ async def check_once_in_order(bootstrap: str, load: Load) -> None:
     assert len(reads) == len(load.deliveries)
 
 
-@pytest.mark.usefixtures("asyncio_only")
 @pytest.mark.parametrize("how", ["kill", "terminate"])
 async def test_losing_a_broker_under_load_loses_repeats_and_reorders_nothing(
     bootstrap: str, node_control: NodeControl, topic: TopicFactory, how: str
@@ -112,7 +103,6 @@ async def test_losing_a_broker_under_load_loses_repeats_and_reorders_nothing(
     await check_once_in_order(bootstrap, load)
 
 
-@pytest.mark.usefixtures("asyncio_only")
 async def test_a_frozen_broker_delays_its_partitions_and_no_others(
     bootstrap: str, node_control: NodeControl, topic: TopicFactory
 ) -> None:
@@ -145,7 +135,6 @@ async def test_a_frozen_broker_delays_its_partitions_and_no_others(
     assert alive != frozen
 
 
-@pytest.mark.usefixtures("asyncio_only")
 async def test_a_healthy_partition_is_served_while_another_brokers_are_down(
     bootstrap: str, node_control: NodeControl, topic: TopicFactory
 ) -> None:
@@ -176,7 +165,6 @@ async def test_a_healthy_partition_is_served_while_another_brokers_are_down(
             assert isinstance(error, TimeoutError)
 
 
-@pytest.mark.usefixtures("asyncio_only")
 async def test_a_leader_that_moves_is_followed_at_once(
     bootstrap: str, node_control: NodeControl, topic: TopicFactory
 ) -> None:
@@ -291,7 +279,7 @@ async def test_with_all_brokers_gone_everything_ends_within_its_bound(
     assert asyncio.all_tasks() == before
 
 
-@pytest.mark.usefixtures("asyncio_only", "strict")
+@pytest.mark.usefixtures("strict")
 async def test_a_producer_outlives_the_whole_cluster(
     bootstrap: str, node_control: NodeControl, topic: TopicFactory
 ) -> None:
@@ -308,7 +296,6 @@ async def test_a_producer_outlives_the_whole_cluster(
     await check_once_in_order(bootstrap, load)
 
 
-@pytest.mark.usefixtures("asyncio_only")
 @pytest.mark.parametrize("acks", [0, 1])
 async def test_without_idempotence_every_future_resolves_all_the_same(
     bootstrap: str, node_control: NodeControl, topic: TopicFactory, acks: int
@@ -334,7 +321,6 @@ async def test_without_idempotence_every_future_resolves_all_the_same(
         assert list(seen) == sorted(seen)
 
 
-@pytest.mark.usefixtures("asyncio_only")
 async def test_a_producer_can_start_before_its_cluster(
     bootstrap: str, node_control: NodeControl, topic: TopicFactory
 ) -> None:
