@@ -77,6 +77,7 @@ class Router:
         try:
             answer = partitioner.partition(record, partitions)
         except Exception as error:
+            # The user's code may raise anything; it fails this record alone.
             failure = PartitionerError(f"the partitioner raised {error!r}", topic=queues.name)
             failure.__cause__ = error
             raise failure from error

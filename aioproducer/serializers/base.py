@@ -89,6 +89,7 @@ def _with_context(serializer: Serializer, field: Field) -> Serialize:
         try:
             return _checked(serializer.serialize(value, context))
         except Exception as error:
+            # The user's code may raise anything; it fails this record alone.
             raise _failure(field, topic, error) from error
 
     return serialize
@@ -101,6 +102,7 @@ def _plain(function: Callable[[Any], Buffer | None], field: Field) -> Serialize:
         try:
             return _checked(function(value))
         except Exception as error:
+            # The user's code may raise anything; it fails this record alone.
             raise _failure(field, topic, error) from error
 
     return serialize
