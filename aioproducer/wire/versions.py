@@ -20,6 +20,10 @@ class ApiKey(IntEnum):
     FIND_COORDINATOR = 10
     API_VERSIONS = 18
     INIT_PRODUCER_ID = 22
+    ADD_PARTITIONS_TO_TXN = 24
+    ADD_OFFSETS_TO_TXN = 25
+    END_TXN = 26
+    TXN_OFFSET_COMMIT = 28
 
     @property
     def kafka_name(self) -> str:
@@ -45,6 +49,11 @@ SPOKEN: Mapping[ApiKey, VersionRange] = MappingProxyType(
         ApiKey.FIND_COORDINATOR: VersionRange(0, 6),
         ApiKey.API_VERSIONS: VersionRange(0, 4),
         ApiKey.INIT_PRODUCER_ID: VersionRange(0, 5),
+        # From 4 on it is a request among brokers.
+        ApiKey.ADD_PARTITIONS_TO_TXN: VersionRange(0, 3),
+        ApiKey.ADD_OFFSETS_TO_TXN: VersionRange(0, 4),
+        ApiKey.END_TXN: VersionRange(0, 5),
+        ApiKey.TXN_OFFSET_COMMIT: VersionRange(0, 5),
     }
 )
 
@@ -55,6 +64,10 @@ FLEXIBLE_FROM: Mapping[ApiKey, int] = MappingProxyType(
         ApiKey.FIND_COORDINATOR: 3,
         ApiKey.API_VERSIONS: 3,
         ApiKey.INIT_PRODUCER_ID: 2,
+        ApiKey.ADD_PARTITIONS_TO_TXN: 3,
+        ApiKey.ADD_OFFSETS_TO_TXN: 3,
+        ApiKey.END_TXN: 3,
+        ApiKey.TXN_OFFSET_COMMIT: 3,
     }
 )
 

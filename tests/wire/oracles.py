@@ -206,7 +206,18 @@ class _SchemaEncoder:
 def _schema(name: str) -> Any:
     folder = importlib.resources.files("kafka.protocol.schemas.resources")
     text = (folder / f"{name}.json").read_text()
-    return json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))
+    schema = json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))
+    _spell_out(schema["fields"], {one["name"]: one for one in schema.get("commonStructs", ())})
+    return schema
+
+
+def _spell_out(fields: list[Any], common: Mapping[str, Any]) -> None:
+    """Put the fields of structures that are described once into every place that names them."""
+    for field in fields:
+        struct_ = common.get(field["type"].removeprefix("[]"))
+        if struct_ is not None:
+            field["fields"] = struct_["fields"]
+        _spell_out(field.get("fields", []), common)
 
 
 def schema_bytes(

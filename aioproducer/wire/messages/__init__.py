@@ -10,7 +10,17 @@ from __future__ import annotations
 import struct
 from typing import ClassVar, Protocol, Self, TypeVar
 
+from aioproducer.wire.messages.add_offsets_to_txn import (
+    AddOffsetsToTxnRequest,
+    AddOffsetsToTxnResponse,
+)
+from aioproducer.wire.messages.add_partitions_to_txn import (
+    AddPartitionsToTxnRequest,
+    AddPartitionsToTxnResponse,
+    PartitionResult,
+)
 from aioproducer.wire.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
+from aioproducer.wire.messages.end_txn import EndTxnRequest, EndTxnResponse
 from aioproducer.wire.messages.find_coordinator import (
     FindCoordinatorRequest,
     FindCoordinatorResponse,
@@ -35,20 +45,35 @@ from aioproducer.wire.messages.produce import (
     ProduceTopicResponse,
     RecordError,
 )
+from aioproducer.wire.messages.txn_offset_commit import (
+    OffsetPartition,
+    OffsetTopic,
+    TxnOffsetCommitRequest,
+    TxnOffsetCommitResponse,
+)
 from aioproducer.wire.primitives import Buffer, Reader
 from aioproducer.wire.versions import ApiKey, encode_request_header
 
 __all__ = [
+    "AddOffsetsToTxnRequest",
+    "AddOffsetsToTxnResponse",
+    "AddPartitionsToTxnRequest",
+    "AddPartitionsToTxnResponse",
     "ApiVersionsRequest",
     "ApiVersionsResponse",
     "Broker",
+    "EndTxnRequest",
+    "EndTxnResponse",
     "FindCoordinatorRequest",
     "FindCoordinatorResponse",
     "InitProducerIdRequest",
     "InitProducerIdResponse",
     "MetadataRequest",
     "MetadataResponse",
+    "OffsetPartition",
+    "OffsetTopic",
     "PartitionMetadata",
+    "PartitionResult",
     "ProducePartition",
     "ProducePartitionResponse",
     "ProduceRequest",
@@ -59,6 +84,8 @@ __all__ = [
     "Request",
     "Response",
     "TopicMetadata",
+    "TxnOffsetCommitRequest",
+    "TxnOffsetCommitResponse",
     "frame_request",
 ]
 

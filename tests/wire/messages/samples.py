@@ -8,12 +8,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from aioproducer.wire.messages import (
+    AddOffsetsToTxnResponse,
+    AddPartitionsToTxnResponse,
     ApiVersionsResponse,
+    EndTxnResponse,
     FindCoordinatorResponse,
     InitProducerIdResponse,
     MetadataResponse,
     ProduceResponse,
     Response,
+    TxnOffsetCommitResponse,
 )
 from aioproducer.wire.versions import SPOKEN, ApiKey
 from tests.wire.oracles import schema_bytes
@@ -149,6 +153,39 @@ VALUES: dict[type[Response], dict[str, Any]] = {
             }
         ],
     },
+    AddPartitionsToTxnResponse: {
+        "throttle_time_ms": 7,
+        "results_by_topic_v3_and_below": [
+            {
+                "name": name,
+                "results_by_partition": [
+                    {"partition_index": 0, "partition_error_code": 0},
+                    {"partition_index": 1, "partition_error_code": 51},
+                ],
+            }
+            for name in ("orders", "payments")
+        ],
+    },
+    AddOffsetsToTxnResponse: {"throttle_time_ms": 7, "error_code": 51},
+    TxnOffsetCommitResponse: {
+        "throttle_time_ms": 7,
+        "topics": [
+            {
+                "name": name,
+                "partitions": [
+                    {"partition_index": 0, "error_code": 0},
+                    {"partition_index": 1, "error_code": 22},
+                ],
+            }
+            for name in ("orders", "payments")
+        ],
+    },
+    EndTxnResponse: {
+        "throttle_time_ms": 7,
+        "error_code": 0,
+        "producer_id": 4000,
+        "producer_epoch": 4,
+    },
 }
 
 API_OF: dict[type[Response], ApiKey] = {
@@ -157,6 +194,10 @@ API_OF: dict[type[Response], ApiKey] = {
     ProduceResponse: ApiKey.PRODUCE,
     InitProducerIdResponse: ApiKey.INIT_PRODUCER_ID,
     FindCoordinatorResponse: ApiKey.FIND_COORDINATOR,
+    AddPartitionsToTxnResponse: ApiKey.ADD_PARTITIONS_TO_TXN,
+    AddOffsetsToTxnResponse: ApiKey.ADD_OFFSETS_TO_TXN,
+    TxnOffsetCommitResponse: ApiKey.TXN_OFFSET_COMMIT,
+    EndTxnResponse: ApiKey.END_TXN,
 }
 
 

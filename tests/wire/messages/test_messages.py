@@ -6,15 +6,21 @@ import pytest
 from kafka.protocol.api_header import RequestHeader  # type: ignore[import-untyped]
 
 from aioproducer.wire.messages import (
+    AddOffsetsToTxnRequest,
+    AddPartitionsToTxnRequest,
     ApiVersionsRequest,
+    EndTxnRequest,
     FindCoordinatorRequest,
     InitProducerIdRequest,
     MetadataRequest,
+    OffsetPartition,
+    OffsetTopic,
     ProducePartition,
     ProduceRequest,
     ProduceTopic,
     Request,
     Response,
+    TxnOffsetCommitRequest,
     frame_request,
 )
 from aioproducer.wire.primitives import Reader
@@ -28,6 +34,12 @@ REQUESTS: list[Request[Response]] = [
     FindCoordinatorRequest("payments", 0),
     InitProducerIdRequest(None, 60000),
     MetadataRequest(("orders", "payments")),
+    AddPartitionsToTxnRequest("payments", 4000, 3, [("orders", (0, 1))]),
+    AddOffsetsToTxnRequest("payments", 4000, 3, "readers"),
+    TxnOffsetCommitRequest(
+        "payments", "readers", 4000, 3, [OffsetTopic("orders", [OffsetPartition(0, 17)])]
+    ),
+    EndTxnRequest("payments", 4000, 3, committed=True),
     ProduceRequest(
         None, -1, 30000, [ProduceTopic("orders", TOPIC_ID, [ProducePartition(3, BATCH)])]
     ),
