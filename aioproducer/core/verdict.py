@@ -28,6 +28,12 @@ class Action(enum.Enum):
     """The broker's idea of this producer's sequence differs from ours."""
     FAIL = enum.auto()
     """Trying again cannot help these records; others are not concerned."""
+    COORDINATOR = enum.auto()
+    """Another broker coordinates, or none yet: look it up again, then repeat the request."""
+    ABORTABLE = enum.auto()
+    """This transaction cannot be committed; once it is aborted, the next one may succeed."""
+    FENCED = enum.auto()
+    """A newer producer has taken over the transactional id, for good."""
     FATAL = enum.auto()
     """Nothing that this producer sends can succeed."""
 
@@ -41,6 +47,8 @@ class Verdict:
     # The broker says that the batch was surely not appended. Where this is False the batch keeps
     # its stamp: under a new one, a copy that is in the log already would not be recognised.
     definite: bool = True
+    # The broker has forgotten this producer: without a way to a new epoch, abortable is fatal.
+    needs_new_epoch: bool = False
 
 
 _DELIVERED = Verdict(Action.DELIVERED)
@@ -52,6 +60,10 @@ _SPLIT = Verdict(Action.SPLIT)
 _SEQUENCE = Verdict(Action.SEQUENCE)
 _FAIL = Verdict(Action.FAIL)
 _FAIL_UNSURE = Verdict(Action.FAIL, definite=False)
+_COORDINATOR = Verdict(Action.COORDINATOR)
+_ABORTABLE = Verdict(Action.ABORTABLE)
+_ABORTABLE_WITH_NEW_EPOCH = Verdict(Action.ABORTABLE, needs_new_epoch=True)
+_FENCED = Verdict(Action.FENCED)
 _FATAL = Verdict(Action.FATAL)
 
 _E = ErrorCode
@@ -162,24 +174,80 @@ _TRANSIENT = frozenset(
     code for code, verdict in PRODUCE_VERDICTS.items() if verdict.action is Action.RETRY
 )
 
+# What every request about a transaction has in common. CONCURRENT_TRANSACTIONS is transient like
+# any other code of that kind: the coordinator still writes the markers of the last transaction.
+_TRANSACTIONAL: Mapping[Verdict, tuple[ErrorCode, ...]] = {
+    _COORDINATOR: (_E.NOT_COORDINATOR, _E.COORDINATOR_NOT_AVAILABLE),
+    _FENCED: (_E.INVALID_PRODUCER_EPOCH, _E.PRODUCER_FENCED),
+    _FATAL: (
+        _E.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        _E.INVALID_TXN_STATE,
+        _E.INVALID_PRODUCER_ID_MAPPING,
+        _E.UNSUPPORTED_VERSION,
+    ),
+    # While the transaction is being aborted there is nothing left to abort: fatal then.
+    _ABORTABLE: (_E.TRANSACTION_ABORTABLE,),
+}
+
+
+def _transactional(more: Mapping[Verdict, tuple[ErrorCode, ...]]) -> Mapping[int, Verdict]:
+    return MappingProxyType({**_table(_TRANSACTIONAL), **_table(more)})
+
+
 _REQUESTS: Mapping[int, tuple[Mapping[int, Verdict], Verdict]] = MappingProxyType(
     {
         ApiKey.INIT_PRODUCER_ID: (
             # Missing permissions can be granted while the producer lives; the records that wait
             # fail, the next ones ask again.
-            _table(
+            _transactional(
                 {
                     _FAIL: (
                         _E.CLUSTER_AUTHORIZATION_FAILED,
                         _E.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-                        _E.TRANSACTION_ABORTABLE,
                     )
                 }
             ),
             _FATAL,
         ),
         ApiKey.FIND_COORDINATOR: (
-            _table({_FAIL: (_E.GROUP_AUTHORIZATION_FAILED, _E.TRANSACTION_ABORTABLE)}),
+            _table({_ABORTABLE: (_E.GROUP_AUTHORIZATION_FAILED, _E.TRANSACTION_ABORTABLE)}),
+            _FATAL,
+        ),
+        # Partitions that are refused, or that the broker leaves out because others are, are left
+        # out by aborting the transaction.
+        ApiKey.ADD_PARTITIONS_TO_TXN: (
+            _transactional({_ABORTABLE_WITH_NEW_EPOCH: (_E.UNKNOWN_PRODUCER_ID,)}),
+            _ABORTABLE,
+        ),
+        ApiKey.ADD_OFFSETS_TO_TXN: (
+            _transactional(
+                {
+                    _ABORTABLE_WITH_NEW_EPOCH: (_E.UNKNOWN_PRODUCER_ID,),
+                    _ABORTABLE: (_E.GROUP_AUTHORIZATION_FAILED,),
+                }
+            ),
+            _FATAL,
+        ),
+        ApiKey.TXN_OFFSET_COMMIT: (
+            _transactional(
+                {
+                    # The group's coordinator answers after its offsets topic, or not in time.
+                    _COORDINATOR: (_E.REQUEST_TIMED_OUT,),
+                    # The consumer has lost its partitions, or the group is another's.
+                    _ABORTABLE: (
+                        _E.GROUP_AUTHORIZATION_FAILED,
+                        _E.FENCED_INSTANCE_ID,
+                        _E.UNKNOWN_MEMBER_ID,
+                        _E.ILLEGAL_GENERATION,
+                        _E.GROUP_ID_NOT_FOUND,
+                        _E.STALE_MEMBER_EPOCH,
+                    ),
+                }
+            ),
+            _FATAL,
+        ),
+        ApiKey.END_TXN: (
+            _transactional({_ABORTABLE_WITH_NEW_EPOCH: (_E.UNKNOWN_PRODUCER_ID,)}),
             _FATAL,
         ),
         # Everything that is wrong with a topic may be put right while its records wait: brokers

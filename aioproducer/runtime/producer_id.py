@@ -107,5 +107,5 @@ class ProducerIdKeeper:
             self.identity = ProducerIdentity(answer.producer_id, answer.producer_epoch)
             return None
         error = broker_error(answer.error_code)
-        error.retriable = verdict.action is Action.RETRY
+        error.retriable = verdict.action in (Action.RETRY, Action.COORDINATOR)
         return error

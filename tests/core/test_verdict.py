@@ -138,11 +138,17 @@ def test_every_request_and_code_has_a_verdict(api, code):
         (ApiKey.INIT_PRODUCER_ID, "CONCURRENT_TRANSACTIONS", Action.RETRY),
         (ApiKey.INIT_PRODUCER_ID, "CLUSTER_AUTHORIZATION_FAILED", Action.FAIL),
         (ApiKey.INIT_PRODUCER_ID, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", Action.FAIL),
-        (ApiKey.INIT_PRODUCER_ID, "PRODUCER_FENCED", Action.FATAL),
-        (ApiKey.INIT_PRODUCER_ID, "INVALID_PRODUCER_EPOCH", Action.FATAL),
+        (ApiKey.INIT_PRODUCER_ID, "NOT_COORDINATOR", Action.COORDINATOR),
+        (ApiKey.INIT_PRODUCER_ID, "COORDINATOR_NOT_AVAILABLE", Action.COORDINATOR),
+        (ApiKey.INIT_PRODUCER_ID, "PRODUCER_FENCED", Action.FENCED),
+        (ApiKey.INIT_PRODUCER_ID, "INVALID_PRODUCER_EPOCH", Action.FENCED),
+        (ApiKey.INIT_PRODUCER_ID, "INVALID_TXN_STATE", Action.FATAL),
+        (ApiKey.INIT_PRODUCER_ID, "TRANSACTION_ABORTABLE", Action.ABORTABLE),
         (ApiKey.INIT_PRODUCER_ID, "UNKNOWN_SERVER_ERROR", Action.FATAL),
         (ApiKey.FIND_COORDINATOR, "COORDINATOR_NOT_AVAILABLE", Action.RETRY),
-        (ApiKey.FIND_COORDINATOR, "GROUP_AUTHORIZATION_FAILED", Action.FAIL),
+        (ApiKey.FIND_COORDINATOR, "NOT_COORDINATOR", Action.RETRY),
+        (ApiKey.FIND_COORDINATOR, "GROUP_AUTHORIZATION_FAILED", Action.ABORTABLE),
+        (ApiKey.FIND_COORDINATOR, "TRANSACTION_ABORTABLE", Action.ABORTABLE),
         (ApiKey.FIND_COORDINATOR, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", Action.FATAL),
         (ApiKey.METADATA, "UNKNOWN_TOPIC_OR_PARTITION", Action.RETRY),
         (ApiKey.METADATA, "LEADER_NOT_AVAILABLE", Action.RETRY),
@@ -157,3 +163,86 @@ def test_every_request_and_code_has_a_verdict(api, code):
 )
 def test_answers_to_other_requests_are_judged_by_their_own_tables(api, name, action):
     assert request_verdict(api, ErrorCode[name]).action is action
+
+
+# By API: the codes that are judged by name. All others are retried where Apache's client calls them
+# retriable, and else do what stands at OTHERWISE.
+OTHERWISE = "everything else"
+COORDINATED = {
+    Action.COORDINATOR: {"NOT_COORDINATOR", "COORDINATOR_NOT_AVAILABLE"},
+    Action.FENCED: {"INVALID_PRODUCER_EPOCH", "PRODUCER_FENCED"},
+}
+FATAL_EVERYWHERE = {
+    "TRANSACTIONAL_ID_AUTHORIZATION_FAILED",
+    "INVALID_TXN_STATE",
+    "INVALID_PRODUCER_ID_MAPPING",
+    "UNSUPPORTED_VERSION",
+}
+OF_TRANSACTIONS = {
+    ApiKey.ADD_PARTITIONS_TO_TXN: {
+        **COORDINATED,
+        Action.FATAL: FATAL_EVERYWHERE,
+        Action.ABORTABLE: {OTHERWISE},
+    },
+    ApiKey.ADD_OFFSETS_TO_TXN: {
+        **COORDINATED,
+        Action.ABORTABLE: {
+            "GROUP_AUTHORIZATION_FAILED",
+            "TRANSACTION_ABORTABLE",
+            "UNKNOWN_PRODUCER_ID",
+        },
+        Action.FATAL: {OTHERWISE},
+    },
+    ApiKey.TXN_OFFSET_COMMIT: {
+        Action.COORDINATOR: {*COORDINATED[Action.COORDINATOR], "REQUEST_TIMED_OUT"},
+        Action.FENCED: COORDINATED[Action.FENCED],
+        Action.ABORTABLE: {
+            "GROUP_AUTHORIZATION_FAILED",
+            "FENCED_INSTANCE_ID",
+            "UNKNOWN_MEMBER_ID",
+            "ILLEGAL_GENERATION",
+            "GROUP_ID_NOT_FOUND",
+            "STALE_MEMBER_EPOCH",
+            "TRANSACTION_ABORTABLE",
+        },
+        Action.FATAL: {OTHERWISE},
+    },
+    ApiKey.END_TXN: {
+        **COORDINATED,
+        Action.ABORTABLE: {"TRANSACTION_ABORTABLE", "UNKNOWN_PRODUCER_ID"},
+        Action.FATAL: {OTHERWISE},
+    },
+}
+
+
+def expected_action(api, error):
+    groups = OF_TRANSACTIONS[api]
+    by_name = {name: action for action, names in groups.items() for name in names}
+    if error.name in by_name:
+        return by_name[error.name]
+    return Action.RETRY if error.retriable else by_name[OTHERWISE]
+
+
+@pytest.mark.parametrize("error", kafka_errors(), ids=lambda error: error.name)
+@pytest.mark.parametrize("api", OF_TRANSACTIONS, ids=lambda api: api.kafka_name)
+def test_every_code_in_the_answers_about_a_transaction_has_its_line(api, error):
+    expected = Action.DELIVERED if error.code == 0 else expected_action(api, error)
+
+    assert request_verdict(api, error.code).action is expected
+
+
+@pytest.mark.parametrize("api", OF_TRANSACTIONS, ids=lambda api: api.kafka_name)
+def test_only_a_forgotten_producer_needs_a_new_epoch(api):
+    needing = {code.name for code in ErrorCode if request_verdict(api, code).needs_new_epoch}
+
+    assert needing == (set() if api is ApiKey.TXN_OFFSET_COMMIT else {"UNKNOWN_PRODUCER_ID"})
+
+
+@pytest.mark.parametrize(
+    ("name", "refreshes"),
+    [("UNKNOWN_TOPIC_OR_PARTITION", True), ("CONCURRENT_TRANSACTIONS", False)],
+)
+def test_a_partition_that_the_coordinator_does_not_know_asks_for_new_metadata(name, refreshes):
+    verdict = request_verdict(ApiKey.ADD_PARTITIONS_TO_TXN, ErrorCode[name])
+
+    assert verdict == Verdict(Action.RETRY, refresh_metadata=refreshes)
