@@ -9,6 +9,7 @@ from typing import Any
 from aioproducer.delivery import Delivery
 from aioproducer.errors import DeliveryTimeoutError, ProducerError, SerializationError
 from aioproducer.records import Record, RecordMetadata, SendManyResult
+from aioproducer.runtime.stall import StallWatch
 
 
 async def send_all(
@@ -16,15 +17,15 @@ async def send_all(
     send: Callable[..., Delivery],
     drain: Callable[[], Awaitable[None]],
     expedite: Callable[[], None],
+    watch: StallWatch,
     limit: float | None,
 ) -> SendManyResult:
     """Do what :meth:`AsyncProducer.send_many` promises."""
     if not isinstance(records, (Iterable, AsyncIterable)):
         raise TypeError(f"records must be an iterable of Record, not {type(records).__name__}")
     deliveries: list[Delivery | ProducerError] = []
-    clock = asyncio.timeout(limit)
     try:
-        async with clock:
+        async with watch.timeout(limit) as clock:
             await _queue_all(records, send, drain, deliveries)
             expedite()
             for delivery in deliveries:

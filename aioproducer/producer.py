@@ -288,7 +288,8 @@ class AsyncProducer(Generic[K, V]):
         check_timeout(timeout)
         delivery = self._send(topic, value, key, partition, timestamp_ms, headers, False, True)
         if timeout is not None:
-            fail_after(delivery, timeout, self._require_engine().feed)
+            engine = self._require_engine()
+            fail_after(delivery, timeout, engine.feed, engine.watch)
         return delivery
 
     def try_send(
@@ -328,7 +329,8 @@ class AsyncProducer(Generic[K, V]):
         check_timeout(timeout)
         delivery = self._send(topic, value, key, partition, timestamp_ms, headers, True, True)
         if timeout is not None:
-            fail_after(delivery, timeout, self._require_engine().feed)
+            engine = self._require_engine()
+            fail_after(delivery, timeout, engine.feed, engine.watch)
         return await delivery
 
     def _send(
@@ -386,7 +388,12 @@ class AsyncProducer(Generic[K, V]):
         check_timeout(timeout)
         engine = self._require_engine()
         return await send_all(
-            records, self.send, self._catch_up, engine.intake.expedite_everything, timeout
+            records,
+            self.send,
+            self._catch_up,
+            engine.intake.expedite_everything,
+            engine.watch,
+            timeout,
         )
 
     # Waiting
@@ -408,7 +415,7 @@ class AsyncProducer(Generic[K, V]):
         if not engine.admission.is_crowded:
             return
         try:
-            async with asyncio.timeout(limit):
+            async with engine.watch.timeout(limit):
                 await engine.admission.uncrowded()
         except TimeoutError as error:
             raise ProducerTimeoutError(

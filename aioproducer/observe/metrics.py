@@ -20,6 +20,9 @@ class MetricsSnapshot:
     buffer_available_bytes: int = 0
     waiting_records: int = 0
     requests_in_flight: int = 0
+    loop_stalls: int = 0
+    loop_stall_longest_s: float = 0.0
+    loop_stall_total_s: float = 0.0
 
     def as_java(self) -> dict[str, float]:
         """Return the figures under the names of Kafka's ``producer-metrics`` where it has them."""
@@ -31,6 +34,7 @@ def take_snapshot(engine: Engine | None) -> MetricsSnapshot:
     if engine is None:
         return MetricsSnapshot()
     ledger, budget = engine.ledger, engine.budget
+    stalls = engine.watch.figures
     written, body = ledger.bytes_delivered, ledger.body_bytes_delivered
     return MetricsSnapshot(
         record_send_total=ledger.records_delivered,
@@ -42,4 +46,7 @@ def take_snapshot(engine: Engine | None) -> MetricsSnapshot:
         buffer_available_bytes=budget.available,
         waiting_records=len(engine.admission.room),
         requests_in_flight=engine.cluster.requests_in_flight(),
+        loop_stalls=stalls.count,
+        loop_stall_longest_s=stalls.longest,
+        loop_stall_total_s=stalls.total,
     )

@@ -19,6 +19,7 @@ from aioproducer.errors import (
 )
 from aioproducer.runtime.cluster import Cluster
 from aioproducer.runtime.ledger import Ledger
+from aioproducer.runtime.stall import Alarm
 from aioproducer.runtime.timers import SLACK
 from aioproducer.runtime.topic_errors import topic_error
 
@@ -51,7 +52,7 @@ class Admission:
         self._append = append
         self._memory_short = memory_short
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Alarm | None = None
         self._scheduled = False
         self._drainers: list[asyncio.Future[None]] = []
 
@@ -202,7 +203,7 @@ class Admission:
         oldest = self.room.oldest()
         if oldest is not None and self._timer is None:
             deadline = oldest.sent_at + self._limit_ms / 1000
-            self._timer = self._loop.call_at(deadline, self._expire)
+            self._timer = self._cluster.watch.call_at(deadline, self._expire)
 
     def _expire(self) -> None:
         # Armed for whoever has waited longest when it fires; all wait equally long.

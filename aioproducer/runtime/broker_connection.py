@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from aioproducer.core.broker_protocol import BrokerProtocol, Buffer
 from aioproducer.errors import ClusterConnectionError, ProducerError
+from aioproducer.runtime.stall import Alarm, StallWatch
 from aioproducer.runtime.timers import SLACK
 
 # CPython 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1 never pause a protocol from writelines()
@@ -34,6 +35,7 @@ class BrokerConnection(asyncio.BufferedProtocol):
         address: str,
         client_id: str,
         *,
+        watch: StallWatch,
         request_timeout: float,
         max_in_flight: int,
         await_written: bool = False,
@@ -42,6 +44,7 @@ class BrokerConnection(asyncio.BufferedProtocol):
         self.address = address
         self.protocol = BrokerProtocol(client_id)
         self._loop = asyncio.get_running_loop()
+        self._watch = watch
         self._incoming = memoryview(bytearray(_READ_SIZE))
         self._request_timeout = request_timeout
         self._max_in_flight = max_in_flight
@@ -49,7 +52,7 @@ class BrokerConnection(asyncio.BufferedProtocol):
         self._await_written = await_written
         self._unwritten: list[tuple[Callable[[], None], Lost]] = []
         self._writable = True
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Alarm | None = None
         self._cause: ProducerError | None = None
         self._transport: asyncio.Transport | None = None
         self.throttled_until = 0.0
@@ -94,7 +97,7 @@ class BrokerConnection(asyncio.BufferedProtocol):
             request, version, now, (answered, lost), expect_answer=expect_answer
         )
         if expect_answer and self._timer is None:
-            self._timer = self._loop.call_at(now + self._request_timeout, self._on_timer)
+            self._timer = self._watch.call_at(now + self._request_timeout, self._on_timer)
         return buffers
 
     def ask(self, request: Any, version: int) -> asyncio.Future[Any]:
@@ -170,6 +173,7 @@ class BrokerConnection(asyncio.BufferedProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived to the requests that wait for it."""
+        self._watch.heard()
         if self._cause is not None:
             return
         try:
@@ -225,7 +229,7 @@ class BrokerConnection(asyncio.BufferedProtocol):
             return
         deadline = self.protocol.in_flight[0].sent_at + self._request_timeout
         if self._loop.time() + SLACK < deadline:
-            self._timer = self._loop.call_at(deadline, self._on_timer)
+            self._timer = self._watch.call_at(deadline, self._on_timer)
             return
         # Answers come in order, so all behind this one are late too: Java closes as well.
         self.abort(

@@ -14,6 +14,7 @@ from aioproducer.core.cluster_view import ClusterView
 from aioproducer.errors import BrokerError, ClusterConnectionError, ProducerError
 from aioproducer.runtime.bootstrap import bootstrap_addresses
 from aioproducer.runtime.connection_manager import ConnectionManager, WorkSource
+from aioproducer.runtime.stall import StallWatch
 from aioproducer.runtime.supervisor import Supervisor
 from aioproducer.wire.error_codes import ErrorCode
 from aioproducer.wire.messages.metadata import Broker, MetadataRequest, MetadataResponse
@@ -34,6 +35,7 @@ class Cluster:
         supervisor: Supervisor,
         rng: random.Random,
         *,
+        watch: StallWatch,
         on_view: Callable[[ClusterView, Iterable[str]], None],
         on_forgotten: Callable[[Iterable[str]], None],
     ) -> None:
@@ -43,6 +45,7 @@ class Cluster:
         self._client_id = client_id
         self._supervisor = supervisor
         self._rng = rng
+        self.watch = watch
         self._on_view = on_view
         self._on_forgotten = on_forgotten
         self._source: WorkSource | None = None
@@ -264,6 +267,7 @@ class Cluster:
             config=self._config,
             client_id=self._client_id,
             rng=self._rng,
+            watch=self.watch,
             source=self._source if node_id >= 0 else None,
             on_connected=self._connected,
             on_lost=self._manager_lost,

@@ -15,6 +15,7 @@ from aioproducer.core.backoff import backoff_ms
 from aioproducer.errors import ClusterConnectionError, MalformedResponseError, ProducerError
 from aioproducer.runtime.broker_connection import BrokerConnection
 from aioproducer.runtime.handshake import negotiate_versions
+from aioproducer.runtime.stall import StallWatch
 from aioproducer.wire.versions import ApiKey, negotiate
 
 logger = logging.getLogger("aioproducer")
@@ -57,6 +58,7 @@ class ConnectionManager:
         config: ProducerConfig,
         client_id: str,
         rng: random.Random,
+        watch: StallWatch,
         source: WorkSource | None,
         on_connected: Callable[[], None],
         on_lost: Callable[[ConnectionManager, ProducerError], None],
@@ -71,6 +73,7 @@ class ConnectionManager:
         self._config = config
         self._client_id = client_id
         self._rng = rng
+        self._watch = watch
         self._source = source
         self._on_connected = on_connected
         self._on_lost = on_lost
@@ -282,7 +285,7 @@ class ConnectionManager:
         cause: Exception | None = None
         for family, sockaddr in await self._addresses():
             try:
-                async with asyncio.timeout(limit / 1000):
+                async with self._watch.timeout(limit / 1000):
                     return await self._connect_to(family, sockaddr)
             except TimeoutError as error:
                 reasons.append(f"{sockaddr[0]}: no connection within {limit / 1000:.1f} s")
@@ -306,7 +309,7 @@ class ConnectionManager:
         """Resolve the name; start one further at each attempt (client.dns.lookup)."""
         limit = self._config.socket_connection_setup_timeout_max_ms / 1000
         try:
-            async with asyncio.timeout(limit):
+            async with self._watch.timeout(limit):
                 infos = await self._loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except TimeoutError as error:
             raise ClusterConnectionError(
@@ -329,6 +332,7 @@ class ConnectionManager:
         connection = BrokerConnection(
             self.address,
             self._client_id,
+            watch=self._watch,
             request_timeout=config.request_timeout_ms / 1000,
             max_in_flight=config.max_in_flight_requests_per_connection,
             await_written=config.acks == 0,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from aioproducer.delivery import Delivery
 from aioproducer.errors import DeliveryTimeoutError
 from aioproducer.runtime.failure_feed import FailureFeed
+from aioproducer.runtime.stall import StallWatch
 
 
-def fail_after(delivery: Delivery, timeout: float, feed: FailureFeed) -> None:
+def fail_after(delivery: Delivery, timeout: float, feed: FailureFeed, watch: StallWatch) -> None:
     """Fail ``delivery`` unless it is done within ``timeout`` seconds.
 
     A record that still waits for room or metadata is withdrawn; one on its way is delivered all the
@@ -15,7 +16,7 @@ def fail_after(delivery: Delivery, timeout: float, feed: FailureFeed) -> None:
     """
     if delivery.done():
         return
-    timer = delivery.get_loop().call_later(timeout, _give_up, delivery, timeout, feed)
+    timer = watch.call_later(timeout, _give_up, delivery, timeout, feed)
     delivery.add_done_callback(lambda _: timer.cancel())
 
 

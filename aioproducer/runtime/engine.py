@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -21,6 +22,7 @@ from aioproducer.runtime.intake import Intake
 from aioproducer.runtime.ledger import Ledger
 from aioproducer.runtime.producer_id import ProducerIdKeeper
 from aioproducer.runtime.sender import Sender
+from aioproducer.runtime.stall import StallWatch
 from aioproducer.runtime.supervisor import Supervisor
 from aioproducer.runtime.topic_directory import TopicDirectory
 from aioproducer.wire.compression import Compressor
@@ -47,11 +49,13 @@ class Engine:
         self.budget = MemoryBudget(config.buffer_memory)
         self.feed = FailureFeed()
         self.ledger = Ledger(self.budget, self.feed, self._memory_released)
+        self.watch = StallWatch(client_id, self._is_busy)
         self.cluster = Cluster(
             config,
             client_id,
             self.supervisor,
             rng,
+            watch=self.watch,
             on_view=self._view_changed,
             on_forgotten=self._topics_forgotten,
         )
@@ -98,7 +102,9 @@ class Engine:
         """
         flush = self.intake.begin_flush()
         try:
-            await asyncio.wait([flush.done], timeout=timeout)
+            with contextlib.suppress(TimeoutError):
+                async with self.watch.timeout(timeout):
+                    await asyncio.wait([flush.done])
             return len(flush.remaining)
         finally:
             self.intake.end_flush(flush)
@@ -115,6 +121,7 @@ class Engine:
             self.topics.close(ProducerClosedError("the producer was closed"))
             self.admission.close()
             self.sender.close()
+            self.watch.close()
             await self.supervisor.close()
             await self._preparer.close()
             self.feed.close()
@@ -135,6 +142,9 @@ class Engine:
         for queue in self.intake.queues():
             self.sender.abandon(queue, fail)
         return abandoned
+
+    def _is_busy(self) -> bool:
+        return bool(self.ledger.unsettled) or len(self.admission.room) > 0
 
     # What the actors tell each other
 

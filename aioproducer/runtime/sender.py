@@ -51,6 +51,7 @@ class Sender:
         self._preparer = preparer
         self._rng = rng
         self._loop = asyncio.get_running_loop()
+        self._watch = cluster.watch
         self._lines: dict[int, deque[PartitionQueue]] = {}
         self._leaderless: dict[PartitionQueue, None] = {}
         self._retry_timers: dict[PartitionQueue, asyncio.TimerHandle] = {}
@@ -112,7 +113,7 @@ class Sender:
         """Start the clock of delivery.timeout.ms: it counts from the oldest record's send()."""
         if batch.deadline is not None:
             batch.deadline.cancel()
-        batch.deadline = self._loop.call_at(
+        batch.deadline = self._watch.call_at(
             batch.created + self._delivery_timeout, self._expire, queue, batch
         )
 

@@ -44,7 +44,7 @@ class TopicDirectory:
     async def partitions(self, topic: str, limit: float) -> tuple[PartitionInfo, ...]:
         """Do what :meth:`AsyncProducer.partitions_for` promises, within ``limit`` seconds."""
         try:
-            async with asyncio.timeout(limit):
+            async with self._cluster.watch.timeout(limit):
                 view = await self.known(topic)
         except TimeoutError as error:
             cause = self._cluster.trouble() or error
@@ -65,7 +65,7 @@ class TopicDirectory:
         found = await asyncio.gather(*(self.partitions(topic, limit) for topic in topics))
         leaders = {info.leader for infos in found for info in infos if info.leader is not None}
         try:
-            async with asyncio.timeout_at(deadline):
+            async with self._cluster.watch.timeout(deadline - self._loop.time()):
                 await self._cluster.connect(leaders)
         except TimeoutError as error:
             missing = ", ".join(self._cluster.unconnected(leaders))

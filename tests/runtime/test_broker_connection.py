@@ -9,6 +9,7 @@ import pytest
 
 from aioproducer.errors import ClusterConnectionError, MalformedResponseError, ProducerError
 from aioproducer.runtime.broker_connection import BrokerConnection
+from aioproducer.runtime.stall import StallWatch
 from aioproducer.wire.messages import Broker, MetadataRequest, MetadataResponse
 from tests import broker_wire as wire
 from tests.memory_transport import MemoryTransport
@@ -23,6 +24,7 @@ class Conversation:
         self.connection = BrokerConnection(
             "broker:9092",
             "me",
+            watch=StallWatch("me"),
             request_timeout=request_timeout,
             max_in_flight=max_in_flight,
             on_room=self._on_room,
@@ -264,7 +266,12 @@ async def test_or_it_is_lost_with_the_connection() -> None:
 
 async def test_an_abort_before_the_connection_is_made_ends_it_when_it_is() -> None:
     connection = BrokerConnection(
-        "broker:9092", "me", request_timeout=1, max_in_flight=1, on_room=lambda: None
+        "broker:9092",
+        "me",
+        watch=StallWatch("me"),
+        request_timeout=1,
+        max_in_flight=1,
+        on_room=lambda: None,
     )
     connection.abort(ClusterConnectionError("too late"))
     transport = MemoryTransport(connection)
