@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from aioproducer.wire.messages import Broker
 from aioproducer.wire.primitives import Reader, Writer
 from aioproducer.wire.versions import FLEXIBLE_FROM, ApiKey, VersionRange, response_header_version
+from tests import transaction_wire
 
 SIZE = struct.Struct(">i")
 UNSUPPORTED_VERSION = 35
@@ -39,6 +40,7 @@ class Produce(NamedTuple):
     acks: int
     timeout_ms: int
     batches: list[Batch]
+    transactional_id: str | None = None
 
 
 class Metadata(NamedTuple):
@@ -96,11 +98,13 @@ def read_request(frame: bytes) -> Request:
         request.body = _produce(reader, version, flexible)
     elif api is ApiKey.METADATA:
         request.body = _metadata(reader, version, flexible)
+    elif api in transaction_wire.READABLE:
+        request.body = transaction_wire.read_body(api, reader, version)
     return request
 
 
 def _produce(reader: Reader, version: int, flexible: bool) -> Produce:
-    reader.nullable_string(flexible)
+    transactional_id = reader.nullable_string(flexible)
     acks, timeout_ms = reader.int16(), reader.int32()
     batches = []
     for _ in range(reader.array_length(flexible)):
@@ -115,7 +119,7 @@ def _produce(reader: Reader, version: int, flexible: bool) -> Produce:
     if flexible:
         reader.tagged_fields()
     reader.finish()
-    return Produce(acks, timeout_ms, batches)
+    return Produce(acks, timeout_ms, batches, transactional_id)
 
 
 def _metadata(reader: Reader, version: int, flexible: bool) -> Metadata:
@@ -143,6 +147,7 @@ def api_versions_response(
     *,
     error_code: int = 0,
     features: Mapping[str, int] | None = None,
+    features_epoch: int = 1,
 ) -> bytes:
     out = Writer()
     version = request.version
@@ -162,15 +167,15 @@ def api_versions_response(
     if version >= 1:
         out.int32(0)
     if flexible:
-        out.tagged_fields(_finalized(features or {}))
+        out.tagged_fields(_finalized(features or {}, features_epoch))
     return out.getvalue()
 
 
-def _finalized(features: Mapping[str, int]) -> dict[int, bytes]:
+def _finalized(features: Mapping[str, int], features_epoch: int) -> dict[int, bytes]:
     if not features:
         return {}
     epoch, levels = Writer(), Writer()
-    epoch.int64(1)
+    epoch.int64(features_epoch)
     levels.array_length(len(features), True)
     for name, level in features.items():
         levels.string(name, True)

@@ -18,6 +18,7 @@ from aioproducer.wire.versions import ApiKey, VersionRange
 from tests import broker_wire as wire
 from tests.broker_wire import PartitionAnswer, PartitionState, Request, TopicState
 from tests.fake_log import FakePartition, Verb
+from tests.fake_transactions import FakeTransactions
 from tests.memory_transport import MemoryTransport
 
 UNKNOWN_TOPIC_OR_PARTITION = 3
@@ -28,20 +29,32 @@ UNKNOWN_TOPIC_ID = 100
 _TICK = 1e-6
 
 
-def _versions(produce: int, metadata: int, init: int, api: int) -> dict[int, VersionRange]:
+def _versions(
+    produce: int, metadata: int, init: int, api: int, *, transactions: tuple[int, ...]
+) -> dict[int, VersionRange]:
+    """Return a release's maxima.
+
+    ``transactions`` are FindCoordinator, AddPartitionsToTxn, AddOffsetsToTxn, EndTxn and
+    TxnOffsetCommit.
+    """
+    find, partitions, offsets, end, commit = transactions
     return {
         ApiKey.PRODUCE: VersionRange(0, produce),
         ApiKey.METADATA: VersionRange(0, metadata),
         ApiKey.INIT_PRODUCER_ID: VersionRange(0, init),
         ApiKey.API_VERSIONS: VersionRange(0, api),
-        ApiKey.FIND_COORDINATOR: VersionRange(0, 6),
+        ApiKey.FIND_COORDINATOR: VersionRange(0, find),
+        ApiKey.ADD_PARTITIONS_TO_TXN: VersionRange(0, partitions),
+        ApiKey.ADD_OFFSETS_TO_TXN: VersionRange(0, offsets),
+        ApiKey.END_TXN: VersionRange(0, end),
+        ApiKey.TXN_OFFSET_COMMIT: VersionRange(0, commit),
     }
 
 
-KAFKA_4 = _versions(13, 13, 6, 5)
-KAFKA_3_9 = _versions(11, 12, 5, 4)
-KAFKA_2_8 = _versions(9, 11, 4, 3)
-KAFKA_2_1 = _versions(7, 7, 1, 2)
+KAFKA_4 = _versions(13, 13, 6, 5, transactions=(6, 5, 4, 5, 5))
+KAFKA_3_9 = _versions(11, 12, 5, 4, transactions=(6, 5, 4, 4, 4))
+KAFKA_2_8 = _versions(9, 11, 4, 3, transactions=(3, 3, 3, 3, 3))
+KAFKA_2_1 = _versions(7, 7, 1, 2, transactions=(2, 1, 1, 1, 2))
 
 
 @dataclass(slots=True)
@@ -215,22 +228,27 @@ class FakeBroker:
         match request.api:
             case ApiKey.API_VERSIONS:
                 return wire.api_versions_response(
-                    request, self.versions, error_code=self.cluster.api_versions_error
+                    request,
+                    self.versions,
+                    error_code=self.cluster.api_versions_error,
+                    features=self.cluster.transactions.features,
+                    features_epoch=self.cluster.transactions.features_epoch,
                 )
             case ApiKey.METADATA:
                 return self.cluster.metadata(request, conduct.throttle_ms)
-            case ApiKey.INIT_PRODUCER_ID:
+            case ApiKey.INIT_PRODUCER_ID if request.body.transactional_id is None:
                 return self.cluster.init_producer_id(request)
             case ApiKey.PRODUCE:
                 return self._produce(request, conduct, will_answer)
-        raise AssertionError(f"a producer does not ask {request.api}")
+            case _:
+                return self.cluster.transactions.answer(self, request, conduct.throttle_ms)
 
     def _produce(self, request: Request, conduct: Conduct, will_answer: bool) -> bytes | None:
         body: wire.Produce = request.body
         answers = []
         nodes: dict[int, Broker] = {}
         for batch in body.batches:
-            answer = self._append(request.version, batch, will_answer)
+            answer = self._append(request, batch, will_answer)
             answers.append(answer)
             if answer.leader is not None and answer.leader[0] in self.cluster.brokers:
                 nodes[answer.leader[0]] = self.cluster.brokers[answer.leader[0]].endpoint
@@ -243,8 +261,9 @@ class FakeBroker:
             endpoints=nodes.values(),
         )
 
-    def _append(self, version: int, batch: wire.Batch, will_answer: bool) -> PartitionAnswer:
+    def _append(self, request: Request, batch: wire.Batch, will_answer: bool) -> PartitionAnswer:
         cluster = self.cluster
+        version = request.version
         answer = PartitionAnswer(batch.topic, batch.topic_id, batch.index)
         topic = (
             cluster.by_id.get(batch.topic_id) if version >= 13 else cluster.topics.get(batch.topic)
@@ -259,8 +278,7 @@ class FakeBroker:
             if cluster.hints:
                 answer.leader = (partition.leader, partition.epoch)
             return answer
-        if verb is None:
-            verb = Verb()
+        verb = self._admitted(request, batch, verb or Verb())
         if not verb.code or verb.append:
             told = will_answer and not verb.code
             appended = partition.append(batch.records, acknowledge=told)
@@ -278,6 +296,13 @@ class FakeBroker:
         elif verb.hint:
             answer.leader = (partition.leader, partition.epoch)
         return answer
+
+    def _admitted(self, request: Request, batch: wire.Batch, verb: Verb) -> Verb:
+        """Return what happens to a batch, unless its transaction forbids to append it."""
+        if verb.code and not verb.append:
+            return verb
+        refusal = self.cluster.transactions.admit(request.version, request.body, batch)
+        return Verb(refusal) if refusal else verb
 
 
 class FakeTopic:
@@ -321,6 +346,7 @@ class FakeCluster:
         self.is_stale: Callable[[], bool] = lambda: False
         self.hosts: dict[str, list[tuple[int, tuple[Any, ...]]]] = {}
         self.brokers = {node: FakeBroker(self, node) for node in range(1, nodes + 1)}
+        self.transactions = FakeTransactions(self)
 
     @property
     def bootstrap(self) -> list[str]:

@@ -6,7 +6,13 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from aioproducer.wire.record_batch import DecodedRecord, RecordBatch, decode_batches
+from aioproducer.wire.record_batch import (
+    CONTROL,
+    TRANSACTIONAL,
+    DecodedRecord,
+    RecordBatch,
+    decode_batches,
+)
 
 OUT_OF_ORDER_SEQUENCE = 45
 INVALID_PRODUCER_EPOCH = 47
@@ -70,7 +76,12 @@ class FakePartition:
 
     @property
     def records(self) -> list[DecodedRecord]:
-        return [record for stored in self.stored for record in stored.batch.records]
+        return [
+            record
+            for stored in self.stored
+            if not stored.batch.is_control
+            for record in stored.batch.records
+        ]
 
     @property
     def values(self) -> list[bytes | None]:
@@ -103,6 +114,33 @@ class FakePartition:
         self._remember(stored)
         return Appended(0, stored.base_offset)
 
+    def append_marker(self, producer_id: int, epoch: int, *, commit: bool) -> None:
+        """End the producer's transaction here; every replica has it, and all that precedes it."""
+        key = b"\0\0\0\1" if commit else b"\0\0\0\0"
+        value = b"\0\0" + bytes(4)
+        record = DecodedRecord(0, 0, key, value, (), 7 + len(key) + len(value))
+        batch = RecordBatch(
+            0, 0, TRANSACTIONAL | CONTROL, 0, 0, 0, producer_id, epoch, -1, (record,)
+        )
+        stored = StoredBatch(self.next_offset, batch, True)
+        self.stored.append(stored)
+        self._remember(stored)
+
+    def known_epoch(self, producer_id: int) -> int | None:
+        """Return the epoch of a producer that the log still remembers."""
+        state = self._producers.get(producer_id)
+        return None if state is None else state.epoch
+
+    def holds(self, batch: RecordBatch) -> bool:
+        """Return whether the log would recognise ``batch`` as one it has."""
+        return _duplicate(self._producers.get(batch.producer_id), batch) is not None
+
+    def has_open_transaction(self, producer_id: int) -> bool:
+        for stored in reversed(self.stored):
+            if stored.batch.producer_id == producer_id:
+                return stored.batch.is_transactional and not stored.batch.is_control
+        return False
+
     def truncate_unacknowledged(self) -> int:
         """Lose what no producer was told of, as a new leader that had not replicated it yet."""
         kept = len(self.stored)
@@ -128,6 +166,9 @@ class FakePartition:
         if state is None or state.epoch != batch.producer_epoch:
             state = _ProducerState(batch.producer_epoch, -1)
             self._producers[batch.producer_id] = state
+        if batch.is_control:
+            # A marker has no sequence; one of a higher epoch starts the sequences anew.
+            return
         state.last_sequence = (batch.base_sequence + len(batch.records) - 1) % _WRAP
         state.batches.append(stored)
 
