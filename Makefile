@@ -6,7 +6,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench torture clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ lint: .venv/.installed-dev  ## style, types, layers and generated pages
 
 bench: .venv/.installed-dev  ## compare with aiokafka and confluent-kafka
 	$(BIN)/python -m benchmarks $(ARGS)
+
+torture: .venv/.installed-dev  ## an hour of faults on a real cluster; nothing lost, repeated, reordered
+	$(BIN)/python -m tests.torture $(ARGS)
 
 clean:  ## remove .venv and everything that was generated
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov

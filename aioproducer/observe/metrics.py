@@ -23,6 +23,7 @@ class MetricsSnapshot:
     loop_stalls: int = 0
     loop_stall_longest_s: float = 0.0
     loop_stall_total_s: float = 0.0
+    throttle_time_total_ms: int = 0
 
     def as_java(self) -> dict[str, float]:
         """Return the figures under the names of Kafka's ``producer-metrics`` where it has them."""
@@ -49,4 +50,5 @@ def take_snapshot(engine: Engine | None) -> MetricsSnapshot:
         loop_stalls=stalls.count,
         loop_stall_longest_s=stalls.longest,
         loop_stall_total_s=stalls.total,
+        throttle_time_total_ms=ledger.throttle_time_ms,
     )

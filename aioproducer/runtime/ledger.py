@@ -51,6 +51,7 @@ class Ledger:
         self._delivered: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
         self.records_retried = 0
+        self.throttle_time_ms = 0
         self.batches_delivered = 0
         self.bytes_delivered = 0
         self.body_bytes_delivered = 0

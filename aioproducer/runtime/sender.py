@@ -216,6 +216,7 @@ class Sender:
         manager = self._cluster.manager(node_id)
         if manager is not None:
             manager.throttle(response.throttle_time_ms)
+        self._ledger.throttle_time_ms += response.throttle_time_ms
         try:
             pairs = list(exchange.answers(response))
         except ProducerError as error:

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -36,14 +37,23 @@ class Frame:
 
 
 class Cut(Exception):
-    """Raised by a hook: forget this frame and end the connection."""
+    """Raised by a hook: end the connection, after a share of the frame has passed.
+
+    Args:
+        share: 0 forgets the frame; 0.5 lets its first half arrive.
+    """
+
+    def __init__(self, share: float = 0.0) -> None:
+        super().__init__(share)
+        self.share = share
 
 
 class Drop(Exception):
     """Raised by a hook: forget this frame; the connection stays."""
 
 
-Hook = Callable[[Frame], None]
+Hook = Callable[[Frame], float | None]
+"""Sees a frame before it goes on; the seconds it returns hold it, and what comes behind it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -64,10 +74,12 @@ class Proxy:
     """Stands between clients and all brokers of a cluster, as an `async with` block.
 
     `on_request` and `on_answer` see each frame before it goes on and may raise `Cut` or `Drop`.
-    `requests` and `answers` can be closed and opened like valves: frames wait before them.
+    `requests` and `answers` can be closed and opened like valves: frames wait before them. Requests
+    are kept in `seen` unless `remember` is false.
     """
 
-    def __init__(self, bootstrap_servers: str) -> None:
+    def __init__(self, bootstrap_servers: str, *, remember: bool = True) -> None:
+        self._remember = remember
         self._brokers = [_split(address) for address in bootstrap_servers.split(",")]
         self._replacements: list[tuple[bytes, bytes]] = []
         self._servers: list[asyncio.Server] = []
@@ -104,7 +116,7 @@ class Proxy:
     async def __aenter__(self) -> Self:
         for host, port in self._brokers:
             server = await asyncio.start_server(
-                lambda reader, writer, h=host, p=port: self._accept(reader, writer, h, p),
+                partial(self._accept, host, port),
                 host,
                 0,
             )
@@ -130,7 +142,7 @@ class Proxy:
             await asyncio.wait(self._tasks)
 
     async def _accept(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int
+        self, host: str, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -173,11 +185,13 @@ class Proxy:
                 api, version, correlation_id = _REQUEST_START.unpack_from(body)
                 frame = Frame(api, version, correlation_id, link.port, len(body))
                 await self.requests.wait()
-                self.seen.append(frame)
+                if self._remember:
+                    self.seen.append(frame)
                 with suppress(Drop):
-                    self.on_request(frame)
+                    whole = _SIZE.pack(len(body)) + body
+                    await _pass_hook(self.on_request, frame, whole, link.broker)
                     link.asked[correlation_id] = frame
-                    link.broker.write(_SIZE.pack(len(body)) + body)
+                    link.broker.write(whole)
                     await link.broker.drain()
 
     async def _forward_answers(self, reader: asyncio.StreamReader, link: _Link) -> None:
@@ -187,11 +201,27 @@ class Proxy:
                 frame = link.asked.pop(_SIZE.unpack_from(body)[0])
                 await self.answers.wait()
                 with suppress(Drop):
-                    self.on_answer(frame)
                     for theirs, ours in self._replacements:
                         body = body.replace(theirs, ours)
-                    link.client.write(_SIZE.pack(len(body)) + body)
+                    whole = _SIZE.pack(len(body)) + body
+                    await _pass_hook(self.on_answer, frame, whole, link.client)
+                    link.client.write(whole)
                     await link.client.drain()
+
+
+async def _pass_hook(hook: Hook, frame: Frame, whole: bytes, writer: asyncio.StreamWriter) -> None:
+    """Ask the hook; a frame that is cut inside arrives as far as its share goes."""
+    try:
+        held = hook(frame)
+    except Cut as cut:
+        if cut.share:
+            # Nothing may be left in our buffer: the connection is aborted next.
+            writer.transport.set_write_buffer_limits(high=0)
+            writer.write(whole[: int(len(whole) * cut.share)])
+            await writer.drain()
+        raise
+    if held:
+        await asyncio.sleep(held)
 
 
 def _split(address: str) -> tuple[str, int]:

@@ -280,6 +280,7 @@ class TestThrottling:
             started = now()
             await producer.send("orders", b"2")
             assert 4.9 <= now() - started < 5.2
+            assert producer.metrics().throttle_time_total_ms == 5000
 
     async def test_answers_are_still_read(self) -> None:
         cluster = one_topic(partitions=2)

@@ -1,0 +1,1 @@
+"""A real cluster, real faults, a million records: `python -m tests.torture`."""
