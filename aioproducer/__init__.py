@@ -37,6 +37,7 @@ from aioproducer.records import (
     TopicPartition,
     TopicReport,
 )
+from aioproducer.signals import SignalDrain
 from aioproducer.version import __version__
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "RecordTooLargeError",
     "SendManyResult",
     "SerializationError",
+    "SignalDrain",
     "TopicPartition",
     "TopicReport",
     "WrongLoopError",

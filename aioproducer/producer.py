@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import random
+import signal
 import warnings
 from asyncio import get_running_loop
 from asyncio.events import _get_running_loop
@@ -14,6 +15,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
 from aioproducer.checks import as_buffer, check_options, check_timeout, check_topic
+from aioproducer.closing import Closing
 from aioproducer.config import ProducerConfig
 from aioproducer.core.lifecycle import LifeEvent, LifeState, transition
 from aioproducer.core.partitioner import Partitioner
@@ -45,6 +47,7 @@ from aioproducer.runtime.engine import Engine
 from aioproducer.runtime.failure_feed import FailureReader
 from aioproducer.runtime.supervisor import weakly
 from aioproducer.serializers import SerializerOf, resolve_serializer
+from aioproducer.signals import SignalDrain
 
 logger = logging.getLogger("aioproducer")
 
@@ -151,7 +154,8 @@ class AsyncProducer(Generic[K, V]):
         self._loop: object = _NO_LOOP
         self._bound_loop: asyncio.AbstractEventLoop | None = None
         self._engine: Engine | None = None
-        self._closing: asyncio.Task[CloseReport] | None = None
+        self._closing: Closing | None = None
+        self._drains: list[SignalDrain] = []
         self._known_topics: set[str] = set()
         # The intake, where send() may hand plain bytes to it directly: no serializer is set.
         self._accept_plain: Callable[..., Delivery] | None = None
@@ -175,15 +179,20 @@ class AsyncProducer(Generic[K, V]):
         for notice in self.config.notices:
             logger.info("[%s] %s", self.client_id, notice)
         self._bound_loop = get_running_loop()
-        self._engine = Engine(
-            self.config,
-            self.client_id,
-            compressor=self._compressor,
-            partitioner=self._partitioner,
-            rng=self._rng,
-            on_crash=weakly(self._crashed),
-        )
-        self._engine.start()
+        try:
+            self._engine = Engine(
+                self.config,
+                self.client_id,
+                compressor=self._compressor,
+                partitioner=self._partitioner,
+                rng=self._rng,
+                on_crash=weakly(self._crashed),
+            )
+            self._engine.start()
+        except BaseException:
+            self._state = transition(self._state, LifeEvent.CRASH)
+            await self.close(0)
+            raise
         self._loop = self._bound_loop
         if self._serialize_key is None and self._serialize_value is None:
             self._accept_plain = self._engine.intake.accept
@@ -192,21 +201,30 @@ class AsyncProducer(Generic[K, V]):
         """Deliver what is queued within ``timeout`` seconds, fail the rest, end all tasks.
 
         The default is the delivery timeout plus a second; 0 fails everything at once. What is
-        still open then fails with :exc:`ProducerClosedError` and is counted as abandoned in the
-        report. Calling it again waits for the same end. Cancelling abandons the wait: the
-        producer goes on closing within its timeout.
+        still open then fails with :exc:`ProducerClosedError`, is counted as abandoned in the
+        report and logged. Calling it again waits for the same end, and may bring it nearer: with 0
+        it forces. Cancelling abandons the wait: the producer goes on closing within its timeout. A
+        second cancellation, of this or another call, forces.
         """
         check_timeout(timeout)
-        if self._closing is None:
-            if self._bound_loop is not None and self._bound_loop is not get_running_loop():
-                raise WrongLoopError("close() was called from another event loop than start()")
-            self._state = transition(self._state, LifeEvent.CLOSE)
-            self._loop = _NO_LOOP
-            limit = self._default_flush_timeout() if timeout is None else timeout
-            self._closing = asyncio.Task(
-                self._close(limit), loop=get_running_loop(), name=f"{self.client_id}:close"
-            )
-        return await asyncio.shield(self._closing)
+        return await self._begin_close(timeout).wait()
+
+    def _begin_close(self, timeout: float | None) -> Closing:
+        limit = self._default_flush_timeout() if timeout is None else timeout
+        if self._closing is not None:
+            if timeout is not None:
+                self._closing.hasten(limit)
+            return self._closing
+        if self._bound_loop is not None and self._bound_loop is not get_running_loop():
+            raise WrongLoopError("close() was called from another event loop than start()")
+        self._state = transition(self._state, LifeEvent.CLOSE)
+        self._loop = _NO_LOOP
+        self._closing = Closing(self._close(limit), self._hasten, name=f"{self.client_id}:close")
+        return self._closing
+
+    def _hasten(self, timeout: float) -> None:
+        if self._engine is not None:
+            self._engine.hasten(timeout)
 
     async def _close(self, timeout: float) -> CloseReport:
         report = CloseReport()
@@ -215,11 +233,31 @@ class AsyncProducer(Generic[K, V]):
                 report = await self._engine.close(timeout)
         finally:
             self._state = transition(self._state, LifeEvent.ENDED)
-        if report.abandoned:
-            logger.warning(
-                "[%s] closed with %d records undelivered", self.client_id, report.abandoned
-            )
+            for drain in self._drains:
+                drain.uninstall()
         return report
+
+    def install_signal_drain(
+        self, signals: Iterable[int] = (signal.SIGTERM,), *, timeout: float | None = None
+    ) -> SignalDrain:
+        """Have the producer closed when the process gets one of ``signals``.
+
+        The first closes it as ``close(timeout)`` does, a second forces; what was abandoned is
+        logged. ``timeout`` is in seconds, the default that of ``close()``: choose less than what
+        the container is given to end. From the first signal on ``send()`` raises
+        :exc:`ProducerClosedError`; the application learns of it by ``wait()`` or ``received`` of
+        what is returned. When the producer is closed, however that came, the signals go back to
+        whoever handled them before. Those who handle signals themselves call ``close()`` there.
+
+        Raises :exc:`ProducerStateError` outside the main thread, and where the event loop cannot
+        handle signals, as on Windows.
+        """
+        check_timeout(timeout)
+        self._require_engine()
+        limit = self._default_flush_timeout() if timeout is None else timeout
+        drain = SignalDrain(signals, self._begin_close, limit, self.client_id)
+        self._drains.append(drain)
+        return drain
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -231,7 +269,12 @@ class AsyncProducer(Generic[K, V]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.close()
+        """Close as ``close()`` does, and leave no sooner than that is over.
+
+        Cancelling is put off until then: the producer is closed when the block is left. If the
+        block itself was left by a cancellation that is the first one, and the next forces.
+        """
+        await self._begin_close(None).wait_through(exc)
 
     def __del__(self) -> None:
         if getattr(self, "_state", None) in (LifeState.RUNNING, LifeState.FAILED):
@@ -241,6 +284,8 @@ class AsyncProducer(Generic[K, V]):
                 stacklevel=1,
                 source=self,
             )
+            if self._engine is not None:
+                self._engine.forgotten(self._default_flush_timeout())
 
     def __repr__(self) -> str:
         return f"<AsyncProducer {self.client_id} {self._state.value}>"

@@ -121,15 +121,21 @@ class TestStates:
 
     def test_one_that_was_forgotten_warns_and_names_itself(self) -> None:
         async def main() -> None:
-            producer = AsyncProducer("localhost:9092", client_id="forgotten")
-            asyncio.get_running_loop().network = cluster_of()  # type: ignore[attr-defined]
+            producer = AsyncProducer("broker-1:9092", client_id="forgotten")
+            cluster = cluster_of()
+            asyncio.get_running_loop().network = cluster  # type: ignore[attr-defined]
             await producer.start()
-            engine = producer._engine
-            with pytest.warns(ResourceWarning, match="forgotten"):
+            cluster.brokers[1].script.append(Conduct(delay=1))
+            delivery = producer.send("orders", b"v")
+            with pytest.warns(ResourceWarning, match="forgotten") as told:
                 del producer
                 gc.collect()
-            assert engine is not None
-            await engine.close(0)
+            assert len(told) == 1
+            # It closes itself: what was sent is delivered, and nothing is left behind.
+            assert (await delivery).offset == 0
+            await asyncio.sleep(1)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+            assert not cluster.open_sessions
 
         with asyncio.Runner(loop_factory=VirtualClockLoop) as runner:
             runner.run(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -22,10 +23,15 @@ from aioproducer.runtime.intake import Intake
 from aioproducer.runtime.ledger import Ledger
 from aioproducer.runtime.producer_id import ProducerIdKeeper
 from aioproducer.runtime.sender import Sender
-from aioproducer.runtime.stall import StallWatch
+from aioproducer.runtime.stall import Alarm, StallWatch
 from aioproducer.runtime.supervisor import Supervisor
 from aioproducer.runtime.topic_directory import TopicDirectory
 from aioproducer.wire.compression import Compressor
+
+logger = logging.getLogger("aioproducer")
+
+_forgotten: set[asyncio.Task[CloseReport]] = set()
+"""The ends of engines whose producer was collected; loops hold their tasks weakly."""
 
 
 class Engine:
@@ -45,6 +51,10 @@ class Engine:
         self._on_crash = on_crash
         self._client_id = client_id
         self.crash: BaseException | None = None
+        self._loop = asyncio.get_running_loop()
+        self._close_by = float("inf")
+        self._patience: asyncio.Timeout | None = None
+        self._hurry: Alarm | None = None
         self.supervisor = Supervisor(client_id, self._crashed)
         self.budget = MemoryBudget(config.buffer_memory)
         self.feed = FailureFeed()
@@ -110,11 +120,21 @@ class Engine:
             self.intake.end_flush(flush)
 
     async def close(self, timeout: float) -> CloseReport:
-        """Deliver what ``timeout`` seconds allow, fail the rest, end all tasks."""
+        """Deliver what ``timeout`` seconds allow, fail the rest, end all tasks.
+
+        Cancelling it, as the end of the loop does, leaves no more time; all the rest is done.
+        """
+        self._close_by = min(self._close_by, self._loop.time() + timeout)
         try:
-            if self.crash is None and timeout > 0:
-                await self.flush(timeout)
+            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+                async with asyncio.timeout(None) as self._patience:
+                    left = self._close_by - self._loop.time()
+                    if self.crash is None and left > 0:
+                        await self.flush(left)
         finally:
+            self._patience = None
+            if self._hurry is not None:
+                self._hurry.cancel()
             abandoned = self.fail_everything(
                 ProducerClosedError("the producer was closed before the record was delivered")
             )
@@ -125,7 +145,44 @@ class Engine:
             await self.supervisor.close()
             await self._preparer.close()
             self.feed.close()
-        return self.ledger.report(abandoned)
+        report = self.ledger.report(abandoned)
+        if report.abandoned:
+            logger.warning(
+                "[%s] closed with %d records undelivered: %s",
+                self._client_id,
+                report.abandoned,
+                ", ".join(f"{t} {n.abandoned}" for t, n in report.topics.items() if n.abandoned),
+            )
+        return report
+
+    def forgotten(self, timeout: float) -> None:
+        """Close by itself, since nobody is left who could; callable from any thread.
+
+        What was sent is delivered, and no task or socket outlives that.
+        """
+        # A loop that is closed has nothing left to end.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._close_alone, timeout)
+
+    def _close_alone(self, timeout: float) -> None:
+        task = asyncio.Task(self.close(timeout), loop=self._loop, name=f"{self._client_id}:close")
+        _forgotten.add(task)
+        task.add_done_callback(_forgotten.discard)
+
+    def hasten(self, timeout: float) -> None:
+        """Have ``close()`` deliver for no more than ``timeout`` seconds from now."""
+        when = self._loop.time() + timeout
+        if when >= self._close_by:
+            return
+        self._close_by = when
+        if self._hurry is not None:
+            self._hurry.cancel()
+        if self._patience is not None:
+            self._hurry = self.watch.call_at(when, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.reschedule(float("-inf"))
 
     def fail_everything(self, error: ProducerError) -> Counter[str]:
         """Fail all that is queued, waiting or in flight; returns how many records per topic."""
