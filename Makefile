@@ -4,9 +4,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+SEEDS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench torture clean
+.PHONY: help demo test lint bench torture simulate clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +31,9 @@ bench: .venv/.installed-dev  ## compare with aiokafka and confluent-kafka
 
 torture: .venv/.installed-dev  ## an hour of faults on a real cluster; nothing lost, repeated, reordered
 	$(BIN)/python -m tests.torture $(ARGS)
+
+simulate: .venv/.installed-dev  ## run the simulated world: SEEDS=1000, SEEDS=40-49, SEEDS=7-7
+	$(BIN)/python -m tests.simulation $(SEEDS) $(ARGS)
 
 clean:  ## remove .venv and everything that was generated
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov

@@ -34,6 +34,8 @@ class Request:
     correlation_id: int
     client_id: str | None
     body: Any = None
+    # What the answer says is in the log.
+    told: list[Any] = field(default_factory=list)
 
 
 class Produce(NamedTuple):

@@ -11,7 +11,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from aioproducer.wire.messages import Broker
 from aioproducer.wire.versions import ApiKey, VersionRange
@@ -20,12 +20,14 @@ from tests.broker_wire import PartitionAnswer, PartitionState, Request, TopicSta
 from tests.fake_log import FakePartition, Verb
 from tests.fake_transactions import FakeTransactions
 from tests.memory_transport import MemoryTransport
+from tests.virtual_clock import VirtualClockLoop
 
 UNKNOWN_TOPIC_OR_PARTITION = 3
 LEADER_NOT_AVAILABLE = 5
 NOT_LEADER_OR_FOLLOWER = 6
 DUPLICATE_SEQUENCE_NUMBER = 46
 UNKNOWN_TOPIC_ID = 100
+_FIRST_PRODUCE_WITH_RECORD_ERRORS = 8
 _TICK = 1e-6
 
 
@@ -67,10 +69,22 @@ class Conduct:
     hang_up: Literal["", "before", "after", "amid"] = ""
     # Done, but never answered; nothing behind it on this connection is answered either.
     stall: bool = False
+    # Done, but its answer is lost on the way; what is asked next is answered.
+    swallow: bool = False
     answer: bytes | None = None
 
 
 _PLAIN = Conduct()
+
+
+class Watcher(Protocol):
+    """Sees what the producer writes and what reaches it."""
+
+    def written(self, session: Session, data: bytes) -> None:
+        """The producer has written ``data``, whole requests."""
+
+    def told(self, session: Session, request: Request, throttle_ms: int) -> None:
+        """The last byte of the answer to ``request`` reaches the producer's socket."""
 
 
 class Session:
@@ -88,12 +102,18 @@ class Session:
         self._busy = False
         self._arrival = 0.0
         self._departure = 0.0
-        self._loop = asyncio.get_running_loop()
+        # True once the network has lost something of what was written: nothing more arrives.
+        self.cut = False
+        # False once an answer was swallowed: the next one is not the one that is expected.
+        self._is_understood = True
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualClockLoop)
+        self._loop = loop
 
     def hang_up(self) -> None:
         if self.open:
             self._close()
-            self.transport.lose()
+            self._loop.reach(self.transport.lose)
 
     def _client_closed(self) -> None:
         # What has arrived is still worked on: the broker learns of the end only when it answers.
@@ -104,9 +124,16 @@ class Session:
         self.broker.sessions.pop(self, None)
 
     def _receive(self, data: bytes) -> None:
-        # Timers of one moment fire in any order, bytes must not.
-        self._arrival = max(self._arrival + _TICK, self._loop.time() + self.cluster.latency())
-        self._loop.call_at(self._arrival, self._arrive, data)
+        if self.cluster.watcher is not None:
+            self.cluster.watcher.written(self, data)
+        if self.cut:
+            return
+        for piece in self.cluster.outgoing(self, data):
+            # Timers of one moment fire in any order, bytes must not.
+            self._arrival = max(self._arrival + _TICK, self._loop.time() + self.cluster.latency())
+            self._loop.call_outside(self._arrival, self._arrive, piece)
+        if self.cut:
+            self._loop.call_outside(self._arrival + _TICK, self.hang_up)
 
     def _arrive(self, data: bytes) -> None:
         if not self.broker.up:
@@ -125,7 +152,10 @@ class Session:
             return
         self._busy = True
         request = self._requests.popleft()
-        self._loop.call_later(self.cluster.service_time(), self._work, request)
+        self._later(self.cluster.service_time(), self._work, request)
+
+    def _later(self, seconds: float, callback: Callable[..., None], *args: Any) -> None:
+        self._loop.call_outside(self._loop.time() + seconds, callback, *args)
 
     def _work(self, request: Request) -> None:
         if not self.broker.up:
@@ -134,40 +164,52 @@ class Session:
         if conduct.hang_up == "before":
             self.hang_up()
             return
-        will_answer = not conduct.stall and not conduct.hang_up and self.open
+        silent = conduct.stall or conduct.swallow
+        will_answer = not silent and not conduct.hang_up and self.open
         body = self.broker.answer(request, conduct, will_answer=will_answer)
         if conduct.hang_up == "after":
             self.hang_up()
             return
         if conduct.stall:
             return
-        frame = b"" if body is None else wire.frame_response(request, body)
+        frame = b""
+        if body is not None and not conduct.swallow:
+            frame = wire.frame_response(request, body)
+        if conduct.swallow:
+            self._is_understood = False
         if conduct.answer is not None:
             frame = conduct.answer
         if conduct.hang_up == "amid":
             self._send(frame[: max(1, len(frame) // 2)])
-            self._loop.call_at(self._departure + _TICK, self.hang_up)
+            self._loop.call_outside(self._departure + _TICK, self.hang_up)
             return
         if conduct.delay:
-            self._loop.call_later(conduct.delay, self._respond, frame)
+            self._later(conduct.delay, self._respond, frame, request, conduct)
         else:
-            self._respond(frame)
+            self._respond(frame, request, conduct)
 
-    def _respond(self, frame: bytes) -> None:
+    def _respond(self, frame: bytes, request: Request, conduct: Conduct) -> None:
         self._busy = False
         if frame and self.open:
-            self._send(frame)
+            self._send(frame, request if self._is_understood else None, conduct)
         self._next()
 
-    def _send(self, frame: bytes) -> None:
-        for piece in self.cluster.pieces(frame):
+    def _send(
+        self, frame: bytes, request: Request | None = None, conduct: Conduct = _PLAIN
+    ) -> None:
+        pieces = list(self.cluster.pieces(frame))
+        for number, piece in enumerate(pieces, 1):
             soonest = self._loop.time() + self.cluster.latency()
             self._departure = max(self._departure + _TICK, soonest)
-            self._loop.call_at(self._departure, self._depart, piece)
+            whole = request if number == len(pieces) else None
+            self._loop.call_outside(self._departure, self._depart, piece, whole, conduct)
 
-    def _depart(self, piece: bytes) -> None:
-        if self.open:
-            self.transport.deliver(piece)
+    def _depart(self, piece: bytes, whole: Request | None, conduct: Conduct) -> None:
+        if not self.open:
+            return
+        if whole is not None and self.cluster.watcher is not None:
+            self.cluster.watcher.told(self, whole, conduct.throttle_ms)
+        self._loop.reach(self.transport.deliver, piece)
 
 
 class FakeBroker:
@@ -271,6 +313,9 @@ class FakeBroker:
         if topic is None:
             answer.error_code = UNKNOWN_TOPIC_ID if version >= 13 else UNKNOWN_TOPIC_OR_PARTITION
             return answer
+        if batch.index >= len(topic.partitions):
+            answer.error_code = UNKNOWN_TOPIC_OR_PARTITION
+            return answer
         partition = topic.partitions[batch.index]
         verb = partition.script.popleft() if partition.script else cluster.choose(self, partition)
         if partition.leader != self.node_id:
@@ -279,17 +324,11 @@ class FakeBroker:
                 answer.leader = (partition.leader, partition.epoch)
             return answer
         verb = self._admitted(request, batch, verb or Verb())
+        answer.error_code = verb.code
         if not verb.code or verb.append:
-            told = will_answer and not verb.code
-            appended = partition.append(batch.records, acknowledge=told)
-            answer.error_code = appended.code or verb.code
-            if appended.duplicate and cluster.says_duplicate and not answer.error_code:
-                answer.error_code = DUPLICATE_SEQUENCE_NUMBER
-            elif not answer.error_code:
-                answer.base_offset = appended.base_offset
-        else:
-            answer.error_code = verb.code
-        answer.record_errors = verb.record_errors
+            will_tell = will_answer and not verb.code
+            self._append_to(partition, request, batch.records, answer, will_tell)
+        answer.record_errors = verb.record_errors or answer.record_errors
         answer.message = verb.message
         if verb.leader is not None:
             answer.leader = verb.leader
@@ -304,6 +343,28 @@ class FakeBroker:
         refusal = self.cluster.transactions.admit(request.version, request.body, batch)
         return Verb(refusal) if refusal else verb
 
+    def _append_to(
+        self,
+        partition: FakePartition,
+        request: Request,
+        records: bytes,
+        answer: PartitionAnswer,
+        will_tell: bool,
+    ) -> None:
+        # Without acks=all a leader tells of what no replica has yet.
+        replicated = will_tell and request.body.acks < 0
+        now = asyncio.get_running_loop().time()
+        appended = partition.append(records, acknowledge=replicated, now=now)
+        if appended.stored is not None and will_tell:
+            request.told.append(appended.stored)
+        if request.version >= _FIRST_PRODUCE_WITH_RECORD_ERRORS:
+            answer.record_errors = list(appended.record_errors)
+        answer.error_code = appended.code or answer.error_code
+        if appended.duplicate and self.cluster.says_duplicate and not answer.error_code:
+            answer.error_code = DUPLICATE_SEQUENCE_NUMBER
+        elif not answer.error_code:
+            answer.base_offset = appended.base_offset
+
 
 class FakeTopic:
     """A topic with its partitions; ``error_code`` is what metadata says of it."""
@@ -311,6 +372,7 @@ class FakeTopic:
     def __init__(self, name: str, partitions: list[FakePartition]) -> None:
         self.name = name
         self.topic_id = uuid.uuid5(uuid.NAMESPACE_OID, name).bytes
+        self.deleted_at = 0.0
         self.partitions = partitions
         self.error_code = 0
 
@@ -333,6 +395,10 @@ class FakeCluster:
         self.pieces = pieces
         self.topics: dict[str, FakeTopic] = {}
         self.by_id: dict[bytes, FakeTopic] = {}
+        self.deleted: list[FakeTopic] = []
+        self.watcher: Watcher | None = None
+        # How what the producer writes is cut up on its way.
+        self.outgoing: Callable[[Session, bytes], Iterable[bytes]] = lambda _, data: (data,)
         self.auto_create = 0
         self.hints = False
         # Whether a repeated batch is answered by an error code instead of its offset.
@@ -354,26 +420,39 @@ class FakeCluster:
 
     def add_topic(self, name: str, partitions: int = 1) -> FakeTopic:
         nodes = sorted(self.brokers)
-        made = [FakePartition(i, nodes[i % len(nodes)]) for i in range(partitions)]
+        made = [self._make_partition(i, nodes[i % len(nodes)]) for i in range(partitions)]
         topic = self.topics[name] = FakeTopic(name, made)
+        for old in self.deleted:
+            if old.name == name:
+                topic.topic_id = uuid.uuid5(uuid.UUID(bytes=old.topic_id), name).bytes
+                for partition in made:
+                    partition.forget_producers(asyncio.get_running_loop().time(), "made anew")
         self.by_id[topic.topic_id] = topic
+        return topic
+
+    def _make_partition(self, index: int, leader: int) -> FakePartition:
+        partition = FakePartition(index, leader)
+        partition.knows_kip_360 = self.versions is not KAFKA_2_1
+        return partition
+
+    def delete_topic(self, name: str) -> FakeTopic:
+        """Delete a topic with its logs; its name can be used again, its id cannot."""
+        topic = self.topics.pop(name)
+        del self.by_id[topic.topic_id]
+        topic.deleted_at = asyncio.get_running_loop().time()
+        self.deleted.append(topic)
         return topic
 
     def recreate_topic(self, name: str, partitions: int) -> FakeTopic:
         """Delete a topic and make it anew: another id, empty logs."""
-        old = self.topics.pop(name)
-        del self.by_id[old.topic_id]
-        topic = self.add_topic(name, partitions)
-        del self.by_id[topic.topic_id]
-        topic.topic_id = uuid.uuid5(uuid.UUID(bytes=old.topic_id), name).bytes
-        self.by_id[topic.topic_id] = topic
-        return topic
+        self.delete_topic(name)
+        return self.add_topic(name, partitions)
 
     def add_partition(self, name: str) -> FakePartition:
         topic = self.topics[name]
         nodes = sorted(self.brokers)
         index = len(topic.partitions)
-        partition = FakePartition(index, nodes[index % len(nodes)])
+        partition = self._make_partition(index, nodes[index % len(nodes)])
         topic.partitions.append(partition)
         return partition
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ from aioproducer.wire.record_batch import (
 
 OUT_OF_ORDER_SEQUENCE = 45
 INVALID_PRODUCER_EPOCH = 47
+UNKNOWN_PRODUCER_ID = 59
+INVALID_RECORD = 87
 MESSAGE_TOO_LARGE = 10
 REMEMBERED_BATCHES = 5
 _WRAP = 2**31
@@ -27,6 +30,8 @@ class Appended(NamedTuple):
     code: int
     base_offset: int = -1
     duplicate: bool = False
+    stored: StoredBatch | None = None
+    record_errors: tuple[tuple[int, str | None], ...] = ()
 
 
 @dataclass(slots=True)
@@ -35,6 +40,21 @@ class StoredBatch:
     batch: RecordBatch
     # Told to a producer as appended. With acks=all such a batch is on every replica.
     acknowledged: bool = False
+    appended_at: float = 0.0
+    # When the bytes that say so had reached the producer's side of the socket.
+    told_at: float | None = None
+
+
+@dataclass(slots=True)
+class Lapse:
+    """A moment in which the broker lost what makes it recognise batches, or batches themselves."""
+
+    at: float
+    why: str
+    # Whether producers were forgotten; until the next append the broker takes any sequence.
+    forgets: bool = False
+    lost: list[StoredBatch] = field(default_factory=list)
+    over_at: float = float("inf")
 
 
 @dataclass(slots=True)
@@ -71,6 +91,13 @@ class FakePartition:
         self.stored: list[StoredBatch] = []
         self.script: deque[Verb] = deque()
         self.max_message_bytes = 1_000_000
+        # What every append is answered with, without being done; 0 when all is well.
+        self.refusal = 0
+        # Which records the broker finds invalid (KIP-467).
+        self.is_poison: Callable[[bytes | None], bool] | None = None
+        # Below 2.5 (KIP-360) only sequence 0 may be the first of an unknown producer.
+        self.knows_kip_360 = True
+        self.lapses: list[Lapse] = []
         self.seen_in_order: list[tuple[int, int, int]] = []
         self._producers: dict[int, _ProducerState] = {}
 
@@ -94,25 +121,34 @@ class FakePartition:
         last = self.stored[-1]
         return last.base_offset + len(last.batch.records)
 
-    def append(self, data: bytes, *, acknowledge: bool = True) -> Appended:
+    def append(self, data: bytes, *, acknowledge: bool = True, now: float = 0.0) -> Appended:
         """Append a batch as ``UnifiedLog.append`` does."""
+        if self.refusal:
+            return Appended(self.refusal)
+        (batch,) = decode_batches(data)
+        if self.is_poison is not None:
+            blamed = [i for i, record in enumerate(batch.records) if self.is_poison(record.value)]
+            if blamed:
+                errors = tuple((index, "this is poison") for index in blamed)
+                return Appended(INVALID_RECORD, record_errors=errors)
         if len(data) > self.max_message_bytes:
             return Appended(MESSAGE_TOO_LARGE)
-        (batch,) = decode_batches(data)
         self.seen_in_order.append((batch.producer_id, batch.producer_epoch, batch.base_sequence))
         if batch.producer_id >= 0:
             known = self._producers.get(batch.producer_id)
             duplicate = _duplicate(known, batch)
             if duplicate is not None:
                 duplicate.acknowledged |= acknowledge
-                return Appended(0, duplicate.base_offset, True)
-            code = _check_sequence(known, batch)
+                return Appended(0, duplicate.base_offset, True, duplicate)
+            code = _check_sequence(known, batch, self.knows_kip_360)
             if code:
                 return Appended(code)
-        stored = StoredBatch(self.next_offset, batch, acknowledge)
+        stored = StoredBatch(self.next_offset, batch, acknowledge, now)
         self.stored.append(stored)
         self._remember(stored)
-        return Appended(0, stored.base_offset)
+        if self.lapses:
+            self.lapses[-1].over_at = min(self.lapses[-1].over_at, now)
+        return Appended(0, stored.base_offset, stored=stored)
 
     def append_marker(self, producer_id: int, epoch: int, *, commit: bool) -> None:
         """End the producer's transaction here; every replica has it, and all that precedes it."""
@@ -141,22 +177,36 @@ class FakePartition:
                 return stored.batch.is_transactional and not stored.batch.is_control
         return False
 
-    def truncate_unacknowledged(self) -> int:
+    def truncate_unacknowledged(self, now: float = 0.0) -> int:
         """Lose what no producer was told of, as a new leader that had not replicated it yet."""
         kept = len(self.stored)
         while kept and not self.stored[kept - 1].acknowledged:
             kept -= 1
-        lost = len(self.stored) - kept
+        lost = self._truncate(kept)
+        if lost:
+            self.lapses.append(Lapse(now, "not replicated", lost=lost))
+        return len(lost)
+
+    def lose_end(self, batches: int, now: float = 0.0) -> int:
+        """Lose batches whether acknowledged or not, as an unclean election does."""
+        lost = self._truncate(max(0, len(self.stored) - batches))
+        if lost:
+            self.lapses.append(Lapse(now, "unclean election", forgets=True, lost=lost))
+        return len(lost)
+
+    def _truncate(self, kept: int) -> list[StoredBatch]:
+        lost = self.stored[kept:]
         if lost:
             del self.stored[kept:]
-            self.forget_producers()
+            self._producers.clear()
             for stored in self.stored:
                 self._remember(stored)
         return lost
 
-    def forget_producers(self) -> None:
+    def forget_producers(self, now: float = 0.0, why: str = "expired") -> None:
         """Lose what is known of producers, as after producer.id.expiration.ms."""
         self._producers.clear()
+        self.lapses.append(Lapse(now, why, forgets=True))
 
     def _remember(self, stored: StoredBatch) -> None:
         batch = stored.batch
@@ -184,10 +234,10 @@ def _duplicate(known: _ProducerState | None, batch: RecordBatch) -> StoredBatch 
     return None
 
 
-def _check_sequence(known: _ProducerState | None, batch: RecordBatch) -> int:
+def _check_sequence(known: _ProducerState | None, batch: RecordBatch, kip_360: bool) -> int:
     if known is None:
         # A broker that does not know the producer takes any sequence.
-        return 0
+        return 0 if kip_360 or not batch.base_sequence else UNKNOWN_PRODUCER_ID
     if batch.producer_epoch < known.epoch:
         return INVALID_PRODUCER_EPOCH
     if batch.producer_epoch > known.epoch:

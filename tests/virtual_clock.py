@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import heapq
+import itertools
 import selectors
 import socket
 from collections.abc import Callable
@@ -63,6 +65,12 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
         self.now = 1000.0
         self.network = network
         self.reported: list[dict[str, Any]] = []
+        # Seconds for which callbacks of the application held the loop so far.
+        self.blocked_for = 0.0
+        self._blocked = False
+        self._unread: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        self._outside: list[tuple[float, int, Callable[..., Any], tuple[Any, ...]]] = []
+        self._numbers = itertools.count()
         self._dialled: dict[socket.socket, Peer] = {}
         selector = _JumpingSelector()
         selector.loop = self
@@ -78,6 +86,48 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
         timers: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
         if timers and 0 < timers[0].when() - self.now < 1e-6:
             self.now = timers[0].when()
+
+    # The world outside: it goes on while the application holds the loop
+
+    def call_outside(self, when: float, callback: Callable[..., Any], *args: Any) -> None:
+        """Have the network or a broker do something at ``when``, whatever this loop does then."""
+        heapq.heappush(self._outside, (when, next(self._numbers), callback, args))
+        self.call_at(when, self._go_on_outside, when)
+
+    def _go_on_outside(self, until: float) -> None:
+        while self._outside and self._outside[0][0] <= until:
+            when, _, callback, args = heapq.heappop(self._outside)
+            self.now = max(self.now, when)
+            callback(*args)
+
+    def block(self, seconds: float, *, timers_first: bool = False) -> None:
+        """Hold the loop for that long, as an application does that computes in a callback.
+
+        What arrives meanwhile waits in the sockets. asyncio reads them before it looks at its
+        timers, uvloop after (``timers_first``).
+        """
+        end = self.now + seconds
+        self.blocked_for += seconds
+        self._blocked = True
+        self._go_on_outside(end)
+        self.now = end
+        self._blocked = False
+        if timers_first:
+            self.call_at(end, self._read)
+        else:
+            self.call_soon(self._read)
+
+    def reach(self, callback: Callable[..., Any], *args: Any) -> None:
+        """Bring something to the application's side of a socket."""
+        if self._blocked or self._unread:
+            self._unread.append((callback, args))
+        else:
+            callback(*args)
+
+    def _read(self) -> None:
+        unread, self._unread = self._unread, []
+        for callback, args in unread:
+            callback(*args)
 
     def pending_timers(self) -> list[asyncio.TimerHandle]:
         """Return the timers that are armed; none may outlive what armed it."""

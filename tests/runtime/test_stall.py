@@ -19,8 +19,8 @@ def polls_after_timers(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on uvloop: what has arrived is read only after the timers of a turn have run."""
     depart = Session._depart
 
-    def later(session: Session, piece: bytes) -> None:
-        asyncio.get_running_loop().call_soon(depart, session, piece)
+    def later(session: Session, *args: Any) -> None:
+        asyncio.get_running_loop().call_soon(depart, session, *args)
 
     monkeypatch.setattr(Session, "_depart", later)
 
@@ -148,18 +148,18 @@ class TestReadingFirst:
             depart = Session._depart
             pieces = turns = 0
 
-            def later(session: Session, piece: bytes) -> None:
+            def later(session: Session, *args: Any) -> None:
                 nonlocal pieces
                 pieces += 1
-                wait(session, piece, 2 * pieces)
+                wait(session, args, 2 * pieces)
 
-            def wait(session: Session, piece: bytes, left: int) -> None:
+            def wait(session: Session, args: Any, left: int) -> None:
                 nonlocal turns
                 turns = max(turns, 2 * pieces - left)
                 if left:
-                    loop.call_soon(wait, session, piece, left - 1)
+                    loop.call_soon(wait, session, args, left - 1)
                 else:
-                    depart(session, piece)
+                    depart(session, *args)
 
             monkeypatch.setattr(Session, "_depart", later)
             cluster.pieces = lambda frame: [frame[i : i + 2] for i in range(0, len(frame), 2)]

@@ -1,0 +1,59 @@
+"""Books that must balance at any moment: memory, batches and their places."""
+
+from __future__ import annotations
+
+from aioproducer.core.batch import Batch
+from aioproducer.core.memory_budget import RECORD_OVERHEAD
+from aioproducer.core.partition_queue import PartitionQueue
+from aioproducer.runtime.engine import Engine
+from aioproducer.wire.record_batch import HEADER_SIZE
+from tests.simulation.plan import Plan
+
+
+def audit(engine: Engine, plan: Plan) -> list[str]:
+    """Return what does not balance."""
+    found = []
+    budget = engine.budget
+    room = list(engine.admission.room)
+    if max(budget.held, budget.waiting) > budget.total:
+        found.append(f"{budget.held} bytes held, {budget.waiting} waiting")
+    held = 0
+    for queue in engine.intake.queues():
+        held += sum(batch.charged for batch in _batches(queue))
+        found += _audit_queue(queue, plan)
+    # A partition that went with its topic still books what is on the wire.
+    if held > budget.held or (held < budget.held and not plan.lapses):
+        found.append(f"batches hold {held} bytes, but {budget.held} are booked")
+    waiting = sum(record.size + RECORD_OVERHEAD for record in room)
+    if waiting != budget.waiting:
+        found.append(f"records wait with {waiting} bytes, but {budget.waiting} are booked")
+    arrivals = [record.arrival for record in engine.admission.room.memory_line]
+    if arrivals != sorted(arrivals):
+        found.append(f"the line for memory is {arrivals}")
+    return found
+
+
+def _batches(queue: PartitionQueue) -> list[Batch]:
+    opened = [queue.open] if queue.open is not None else []
+    return [*queue.on_wire, *queue.waiting, *opened]
+
+
+def _audit_queue(queue: PartitionQueue, plan: Plan) -> list[str]:
+    found = []
+    where = f"{queue.topic.name}-{queue.index}"
+    if queue.sequences is None and len(queue.on_wire) > 1 and plan.acks != 0:
+        found.append(f"{len(queue.on_wire)} batches of {where} on the wire without sequences")
+    for line in (queue.on_wire, [*queue.waiting, *([queue.open] if queue.open else [])]):
+        order = [batch.order for batch in line]
+        if order != sorted(order):
+            found.append(f"{where} holds its batches in the order {order}")
+    largest = plan.options["batch_size"]
+    for batch in _batches(queue):
+        # The parts of a split share what their batch was charged, none by its own size.
+        whole = len(batch.order) == 1 and not batch.expired
+        if whole and len(batch.body) > batch.charged - batch.count * RECORD_OVERHEAD:
+            found.append(f"{batch} holds {len(batch.body)} bytes for {batch.charged}")
+        size = len(batch.body) + HEADER_SIZE
+        if size > largest and batch.count > 1 and plan.options["compression_type"] == "none":
+            found.append(f"{batch} takes {size} bytes, batch.size is {largest}")
+    return found
