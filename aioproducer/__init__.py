@@ -10,6 +10,7 @@ from aioproducer.errors import (
     ClusterConnectionError,
     ConfigurationError,
     DeliveryTimeoutError,
+    FatalTransactionError,
     FlushTimeoutError,
     MetadataNotReadyError,
     MetadataTimeoutError,
@@ -17,10 +18,14 @@ from aioproducer.errors import (
     PartitionerError,
     ProducerClosedError,
     ProducerError,
+    ProducerFencedError,
     ProducerStateError,
     ProducerTimeoutError,
     RecordTooLargeError,
     SerializationError,
+    TransactionAbortedError,
+    TransactionStateError,
+    TransactionTimeoutError,
     WrongLoopError,
 )
 from aioproducer.observe.metrics import MetricsSnapshot
@@ -28,8 +33,10 @@ from aioproducer.producer import AsyncProducer
 from aioproducer.records import (
     CloseReport,
     FailedRecord,
+    GroupMetadata,
     Header,
     LateResult,
+    OffsetAndMetadata,
     PartitionInfo,
     Record,
     RecordMetadata,
@@ -38,6 +45,7 @@ from aioproducer.records import (
     TopicReport,
 )
 from aioproducer.signals import SignalDrain
+from aioproducer.transaction import Transaction
 from aioproducer.version import __version__
 
 __all__ = [
@@ -50,7 +58,9 @@ __all__ = [
     "Delivery",
     "DeliveryTimeoutError",
     "FailedRecord",
+    "FatalTransactionError",
     "FlushTimeoutError",
+    "GroupMetadata",
     "Header",
     "LateResult",
     "LifeState",
@@ -58,6 +68,7 @@ __all__ = [
     "MetadataTimeoutError",
     "MetricsSnapshot",
     "NotStartedError",
+    "OffsetAndMetadata",
     "PartitionInfo",
     "PartitionList",
     "Partitioner",
@@ -65,6 +76,7 @@ __all__ = [
     "PartitionerRecord",
     "ProducerClosedError",
     "ProducerError",
+    "ProducerFencedError",
     "ProducerStateError",
     "ProducerTimeoutError",
     "Record",
@@ -75,6 +87,10 @@ __all__ = [
     "SignalDrain",
     "TopicPartition",
     "TopicReport",
+    "Transaction",
+    "TransactionAbortedError",
+    "TransactionStateError",
+    "TransactionTimeoutError",
     "WrongLoopError",
     "__version__",
     "partition_of_key",

@@ -72,6 +72,8 @@ class ProducerConfig:
     socket_connection_setup_timeout_max_ms: int
     send_buffer_bytes: int
     receive_buffer_bytes: int
+    transactional_id: str | None
+    transaction_timeout_ms: int
 
     notices: tuple[str, ...] = field(default=(), compare=False)
     """What the user should know, one line each: an adjustment, or a duplicate left out."""

@@ -51,6 +51,7 @@ def apply_rules(draft: Draft) -> None:
     if not draft.is_set("bootstrap_servers"):
         draft.violations.append("bootstrap.servers: is required, as host:port")
     _bound_small_things(draft)
+    _judge_transactions(draft)
     _judge_idempotence(draft)
     _judge_delivery_timeout(draft)
     _judge_backoffs(draft)
@@ -61,6 +62,35 @@ def _bound_small_things(draft: Draft) -> None:
         draft.adjust("batch_size", 1, "0 means one record in each batch")
     if draft.number("linger_ms") > INT_MAX:
         draft.adjust("linger_ms", INT_MAX, "the longest time there is")
+
+
+def _judge_transactions(draft: Draft) -> None:
+    """Transactions need idempotence, which must not give way to acks or retries then."""
+    name = draft.name("transactional_id")
+    if draft.values["transactional_id"] is None:
+        if draft.is_set("transaction_timeout_ms"):
+            draft.notices.append(
+                f"{draft.name('transaction_timeout_ms')} has no effect without {name}"
+            )
+        return
+    if draft.values["transactional_id"] == "":
+        draft.violations.append(f"{name}: must not be empty")
+    obstacles = [
+        (key, needed)
+        for key, needed, hinders in (
+            ("enable_idempotence", "True", not draft.values["enable_idempotence"]),
+            ("acks", "all", draft.number("acks") != -1),
+            ("retries", "at least 1", draft.number("retries") == 0),
+        )
+        if hinders and draft.sound(key)
+    ]
+    draft.violations.extend(
+        f"{draft.name(key)}: must be {needed} with {name}, not {draft.values[key]}"
+        for key, needed in obstacles
+    )
+    if any(key != "enable_idempotence" for key, _ in obstacles):
+        # Said once, by the key that the user knows.
+        draft.wrong.add("enable_idempotence")
 
 
 def _judge_idempotence(draft: Draft) -> None:

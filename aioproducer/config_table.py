@@ -548,11 +548,22 @@ def _security(
 
 
 _TRANSACTIONS = (
-    _transactional(
-        "transactional.id", Kind.STRING, None, "The name under which transactions are kept."
+    _key(
+        "transactional.id",
+        Kind.STRING,
+        None,
+        Group.TRANSACTIONS,
+        "The name under which transactions are kept: one living producer each, the same name again"
+        " after a restart. Makes every send() part of a transaction.",
     ),
-    _transactional(
-        "transaction.timeout.ms", Kind.INT, 60000, "When brokers abort an open transaction."
+    _key(
+        "transaction.timeout.ms",
+        Kind.INT,
+        60000,
+        Group.TRANSACTIONS,
+        "After how many milliseconds the brokers abort an open transaction, and fence its"
+        " producer. At most their transaction.max.timeout.ms.",
+        minimum=1,
     ),
     _transactional(
         "transaction.two.phase.commit.enable", Kind.BOOL, False, "Take part in two-phase commit."

@@ -15,6 +15,9 @@
      +-- MetadataNotReadyError
      +-- MalformedResponseError
      +-- ClusterConnectionError
+     +-- TransactionAbortedError
+     +-- FatalTransactionError
+     |    +-- ProducerFencedError, InvalidProducerIdMappingError (both BrokerError as well)
      +-- ProducerTimeoutError (TimeoutError)
      |    +-- MetadataTimeoutError
      |    +-- DeliveryTimeoutError
@@ -223,6 +226,21 @@ class FlushTimeoutError(ProducerTimeoutError):
     """Not all records were done when the time for flush() was over."""
 
     what_next = "The records stay on their way: flush again, or look at the Deliveries."
+
+
+class TransactionAbortedError(ProducerError):
+    """The record was not delivered because its transaction was, or has to be, aborted.
+
+    The cause is what made the transaction fail, where it was not the program's own wish.
+    """
+
+    what_next = "Abort the transaction and run all of it again."
+
+
+class FatalTransactionError(ProducerError):
+    """Nothing that this transactional producer does can succeed any more."""
+
+    what_next = "Close this producer and make a new one; the open transaction is aborted by it."
 
 
 class TransactionTimeoutError(ProducerTimeoutError):
@@ -616,7 +634,9 @@ class InvalidTxnStateError(BrokerError, code=48, name="INVALID_TXN_STATE"):
     what_next = "Close the producer and make a new one."
 
 
-class InvalidProducerIdMappingError(BrokerError, code=49, name="INVALID_PRODUCER_ID_MAPPING"):
+class InvalidProducerIdMappingError(
+    BrokerError, FatalTransactionError, code=49, name="INVALID_PRODUCER_ID_MAPPING"
+):
     """The coordinator does not know this producer id for the transactional id."""
 
     what_next = _FENCED
@@ -850,7 +870,7 @@ class ThrottlingQuotaExceededError(
     what_next = "Send less, or ask for a larger quota."
 
 
-class ProducerFencedError(BrokerError, code=90, name="PRODUCER_FENCED"):
+class ProducerFencedError(BrokerError, FatalTransactionError, code=90, name="PRODUCER_FENCED"):
     """A newer producer with the same transactional id took over."""
 
     what_next = _FENCED

@@ -46,3 +46,5 @@ class ProducerOptions(TypedDict, total=False):
     socket_connection_setup_timeout_max_ms: int
     send_buffer_bytes: int
     receive_buffer_bytes: int
+    transactional_id: str
+    transaction_timeout_ms: int

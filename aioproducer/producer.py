@@ -19,18 +19,23 @@ from aioproducer.closing import Closing
 from aioproducer.config import ProducerConfig
 from aioproducer.core.lifecycle import LifeEvent, LifeState, transition
 from aioproducer.core.partitioner import Partitioner
+from aioproducer.core.transaction import TransactionState
+from aioproducer.core.transaction_scope import OffsetsToCommit
 from aioproducer.delivery import Delivery
 from aioproducer.errors import (
     FlushTimeoutError,
     NotStartedError,
     ProducerClosedError,
+    ProducerError,
     ProducerStateError,
     ProducerTimeoutError,
-    SerializationError,
+    TransactionStateError,
     WrongLoopError,
 )
 from aioproducer.many import send_all
 from aioproducer.observe.metrics import MetricsSnapshot, take_snapshot
+from aioproducer.offsets import group_metadata as as_group_metadata
+from aioproducer.offsets import offsets_of
 from aioproducer.options import ProducerOptions
 from aioproducer.records import (
     CloseReport,
@@ -46,8 +51,10 @@ from aioproducer.runtime.deadline import fail_after
 from aioproducer.runtime.engine import Engine
 from aioproducer.runtime.failure_feed import FailureReader
 from aioproducer.runtime.supervisor import weakly
+from aioproducer.runtime.transaction_manager import TransactionManager
 from aioproducer.serializers import SerializerOf, resolve_serializer
 from aioproducer.signals import SignalDrain
+from aioproducer.transaction import Transaction, TransactionTurn
 
 logger = logging.getLogger("aioproducer")
 
@@ -159,7 +166,9 @@ class AsyncProducer(Generic[K, V]):
         self._known_topics: set[str] = set()
         # The intake, where send() may hand plain bytes to it directly: no serializer is set.
         self._accept_plain: Callable[..., Delivery] | None = None
+        self._plain: Callable[..., Delivery] | None = None
         self._last_turn = 0.0
+        self._turn = TransactionTurn()
 
     # Life
 
@@ -168,12 +177,16 @@ class AsyncProducer(Generic[K, V]):
         """Where the producer is in its life; ``FAILED`` after a background task died."""
         return self._state
 
-    async def start(self) -> None:
+    async def start(self, *, initialize: bool = True) -> None:
         """Bind to the running loop, begin to connect and return.
 
         A cluster that is not there shows in the deliveries and in one warning. Raises
-        :exc:`ProducerStateError` when called twice or after ``close()``. It never waits: there is
-        nothing to cancel.
+        :exc:`ProducerStateError` when called twice or after ``close()``. Without transactions it
+        never waits: there is nothing to cancel.
+
+        With ``transactional_id`` it also does what ``init_transactions()`` does, for up to
+        ``max.block.ms``, unless ``initialize`` is false. If that fails or is cancelled, the
+        producer is closed before the error is raised.
         """
         self._state = transition(self._state, LifeEvent.START)
         for notice in self.config.notices:
@@ -187,6 +200,7 @@ class AsyncProducer(Generic[K, V]):
                 partitioner=self._partitioner,
                 rng=self._rng,
                 on_crash=weakly(self._crashed),
+                on_transaction_state=weakly(self._transaction_moved),
             )
             self._engine.start()
         except BaseException:
@@ -195,7 +209,15 @@ class AsyncProducer(Generic[K, V]):
             raise
         self._loop = self._bound_loop
         if self._serialize_key is None and self._serialize_value is None:
-            self._accept_plain = self._engine.intake.accept
+            self._plain = self._engine.intake.accept
+            if self._engine.transactions is None:
+                self._accept_plain = self._plain
+        if initialize and self._engine.transactions is not None:
+            try:
+                await self.init_transactions()
+            except BaseException:
+                await self.close(0)
+                raise
 
     async def close(self, timeout: float | None = None) -> CloseReport:
         """Deliver what is queued within ``timeout`` seconds, fail the rest, end all tasks.
@@ -396,23 +418,32 @@ class AsyncProducer(Generic[K, V]):
             self._known_topics.add(check_topic(topic))
         if partition is not None or timestamp_ms is not None or headers != ():
             headers = check_options(partition, timestamp_ms, headers)
-        key_bytes, value_bytes = key, value
         try:
-            if self._serialize_key is not None:
-                key_bytes = self._serialize_key(key, topic, headers)
-            if self._serialize_value is not None:
-                value_bytes = self._serialize_value(value, topic, headers)
-        except SerializationError as error:
+            if engine.transactions is not None:
+                engine.transactions.require_open()
+            key_bytes, value_bytes = self._serialized(key, value, topic, headers)
+        except TransactionStateError:
+            raise
+        except ProducerError as error:
             record = Record(topic, value, key, partition, timestamp_ms, headers)
             return engine.ledger.refuse(record, error)
-        if key_bytes is not None and type(key_bytes) is not bytes:
-            key_bytes = bytes(as_buffer(key_bytes, "key"))
-        if value_bytes is not None and type(value_bytes) is not bytes:
-            value_bytes = as_buffer(value_bytes, "value")
         return engine.intake.accept(
             topic, key_bytes, value_bytes, partition, timestamp_ms, headers,
             key, value, expedite, may_wait,
         )  # fmt: skip
+
+    def _serialized(
+        self, key: Any, value: Any, topic: str, headers: Sequence[Header]
+    ) -> tuple[bytes | None, bytes | bytearray | memoryview | None]:
+        if self._serialize_key is not None:
+            key = self._serialize_key(key, topic, headers)
+        if self._serialize_value is not None:
+            value = self._serialize_value(value, topic, headers)
+        if key is not None and type(key) is not bytes:
+            key = bytes(as_buffer(key, "key"))
+        if value is not None and type(value) is not bytes:
+            value = as_buffer(value, "value")
+        return key, value
 
     async def send_many(
         self,
@@ -492,6 +523,109 @@ class AsyncProducer(Generic[K, V]):
         still_open = await engine.flush(limit)
         if still_open:
             raise FlushTimeoutError(f"{still_open} batches were still open after {limit:g} s")
+
+    # Transactions
+
+    def transaction(self, *, timeout: float | None = None) -> Transaction[K, V]:
+        """Return a transaction to be entered with ``async with``: commits, or aborts if it raises.
+
+        ``timeout`` seconds (default: ``max.block.ms``) bound each of its waits on its own: for its
+        turn, for the requests of ``send_offsets()``, of the commit and of the abort. The records
+        themselves have until ``delivery.timeout.ms``. One transaction is open at a time: another
+        task's waits its turn. Raises :exc:`TransactionStateError` without ``transactional_id``.
+        """
+        check_timeout(timeout)
+        self._require_transactions()
+        return Transaction(self, self._turn, self._default_block_timeout(timeout))
+
+    async def init_transactions(self, timeout: float | None = None) -> None:
+        """Obtain the identity of ``transactional_id``; what an older producer left open is aborted.
+
+        That older producer is fenced: nothing it does succeeds any more. ``start()`` has done this
+        already, unless told not to; then, and when it was done before, it returns at once. Raises
+        :exc:`TransactionTimeoutError` after ``timeout`` seconds (default: ``max.block.ms``) and
+        the broker's error if it refuses, for want of a permission or because
+        ``transaction.timeout.ms`` is too long; the same call can be repeated. Cancelling abandons
+        the wait only. Follows KafkaProducer.initTransactions.
+        """
+        check_timeout(timeout)
+        manager = self._require_transactions()
+        await manager.initialize(self._default_block_timeout(timeout))
+
+    def begin_transaction(self) -> None:
+        """Open a transaction; every ``send()`` belongs to it until commit or abort.
+
+        Raises :exc:`TransactionStateError` if one is open or not yet ended, and
+        :exc:`FatalTransactionError` when the producer can begin none any more.
+        """
+        self._require_transactions().begin()
+
+    async def commit_transaction(self, timeout: float | None = None) -> None:
+        """Deliver all records of the open transaction, then make them visible.
+
+        Raises the first cause if anything of it failed; nothing became visible then, and the
+        transaction is to be aborted. Raises :exc:`FatalTransactionError` (as
+        :exc:`ProducerFencedError` when a newer producer took over) when only closing the producer
+        helps. After ``timeout`` seconds (default: ``max.block.ms``), counted once all records are
+        settled, raises :exc:`TransactionTimeoutError` with ``persisted="maybe"``: call it again,
+        the commit goes on. Cancelling abandons the wait only. Follows
+        KafkaProducer.commitTransaction.
+        """
+        check_timeout(timeout)
+        manager = self._require_transactions()
+        await manager.commit(self._default_block_timeout(timeout))
+
+    async def abort_transaction(self, timeout: float | None = None) -> None:
+        """Give up the open transaction: nothing of it becomes visible.
+
+        Records that are not on their way fail with :exc:`TransactionAbortedError`. Errors, timeout
+        and cancelling are those of ``commit_transaction()``. Follows
+        KafkaProducer.abortTransaction.
+        """
+        check_timeout(timeout)
+        manager = self._require_transactions()
+        await manager.abort(self._default_block_timeout(timeout))
+
+    async def send_offsets_to_transaction(
+        self,
+        offsets: Mapping[Any, Any] | Iterable[Any],
+        group_metadata: object,
+        timeout: float | None = None,
+    ) -> None:
+        """Commit a consumer group's offsets with the open transaction (KIP-98, KIP-447).
+
+        ``offsets`` maps partitions to the offset of the next record to read, or is a list of
+        confluent-kafka's TopicPartition. ``group_metadata`` is the group id, a
+        :class:`GroupMetadata`, or the consumer (or its group metadata) of aiokafka,
+        confluent-kafka or kafka-python. Raises the broker's error if the group refuses them (the
+        member lost its partitions): the transaction is to be aborted then. Raises
+        :exc:`TransactionTimeoutError` after ``timeout`` seconds (default: ``max.block.ms``); the
+        same call can be repeated. Cancelling abandons the wait only.
+        """
+        check_timeout(timeout)
+        manager = self._require_transactions()
+        wish = OffsetsToCommit(as_group_metadata(group_metadata), offsets_of(offsets))
+        await manager.send_offsets(wish, self._default_block_timeout(timeout))
+
+    async def _settle_transaction(self, timeout: float) -> None:
+        """Finish what an earlier transaction left under way, aborting it if it has to be."""
+        manager = self._require_transactions()
+        await manager.settle(timeout)
+        if manager.scope.state is TransactionState.ABORTABLE_ERROR:
+            await manager.abort(timeout)
+
+    def _require_transactions(self) -> TransactionManager:
+        manager = self._require_engine().transactions
+        if manager is None:
+            raise TransactionStateError(
+                "this producer has no transactional.id",
+                what_next="Give it a transactional_id, one that no other living producer has.",
+            )
+        return manager
+
+    def _transaction_moved(self, state: TransactionState) -> None:
+        # The short path of send() is there while records can be taken, and only then.
+        self._accept_plain = self._plain if state is TransactionState.IN_TRANSACTION else None
 
     # The cluster
 

@@ -81,6 +81,29 @@ class PartitionInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class OffsetAndMetadata:
+    """The offset of the next record a consumer group reads, as a transaction commits it."""
+
+    offset: int
+    leader_epoch: int = -1
+    metadata: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMetadata:
+    """A consumer group, and if known the member that speaks for it (KIP-447).
+
+    With member and generation the brokers refuse offsets of a member that lost its partitions in a
+    rebalance; the group id alone leaves that to transactional ids.
+    """
+
+    group_id: str
+    generation_id: int = -1
+    member_id: str = ""
+    group_instance_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FailedRecord:
     """A record that finally failed, as it was serialized, and why."""
 

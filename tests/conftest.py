@@ -12,11 +12,16 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
+import hypothesis
 import pytest
 
 from aioproducer.testing import KafkaCluster, NodeControl
 from aioproducer.testing.releases import CURRENT
 from aioproducer.testing.where import VERSIONS, Found, start_kafka
+
+# The same examples in every run, however busy the machine.
+hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("suite")
 
 INTEGRATION = Path(__file__).parent / "integration"
 

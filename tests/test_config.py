@@ -146,14 +146,14 @@ def test_everything_wrong_is_named_in_one_error():
         max_in_flight_requests_per_connection=6,
         request_timeout_ms=2000,
         delivery_timeout_ms=1000,
-        transactional_id="t",
+        client_rack="eu-1",
     )
 
     assert "in 8 places" in words
     assert words.count("\n  - ") == 8
     for name in ("http://", "liner.ms", "batch.size", "acks", "enable_idempotence", "retries"):
         assert name in words
-    for name in ("max_in_flight", "delivery_timeout_ms", "transactional_id"):
+    for name in ("max_in_flight", "delivery_timeout_ms", "client_rack"):
         assert name in words
 
 
@@ -413,15 +413,52 @@ def test_what_cannot_partition_is_refused(value, words):
     assert words in words_about(partitioner=value)
 
 
+# --- transactions
+
+
+def test_a_transactional_id_is_taken_as_it_is():
+    config = ProducerConfig.create(SERVER, transactional_id="orders-0", transaction_timeout_ms=5000)
+
+    assert config.transactional_id == "orders-0"
+    assert config.transaction_timeout_ms == 5000
+    assert config.enable_idempotence
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"acks": 1}, "acks: must be all with transactional_id, not 1"),
+        ({"retries": 0}, "retries: must be at least 1 with transactional_id, not 0"),
+        (
+            {"enable_idempotence": False},
+            "enable_idempotence: must be True with transactional_id, not False",
+        ),
+    ],
+)
+def test_idempotence_does_not_give_way_in_transactions(setting, words):
+    """Without an id it would be switched off with a notice."""
+    said = words_about(transactional_id="t", **setting)
+
+    assert words in said
+    assert said.count("\n  - ") <= 1
+
+
+def test_an_empty_transactional_id_is_refused():
+    assert "transactional_id: must not be empty" in words_about(transactional_id="")
+
+
+def test_a_transaction_timeout_without_an_id_is_noticed():
+    config = ProducerConfig.create(SERVER, transaction_timeout_ms=5000)
+
+    assert any("no effect without transactional.id" in notice for notice in config.notices)
+
+
 # --- keys of later parts and keys without a meaning
 
 
 @pytest.mark.parametrize(
     ("name", "value", "part"),
     [
-        ("transactional.id", "t", "transactions"),
-        ("transactional_id", "t", "transactions"),
-        ("transaction.timeout.ms", 5000, "transactions"),
         ("transaction.two.phase.commit.enable", "true", "transactions"),
         ("security.protocol", "SSL", "security"),
         ("security.protocol", "sasl_ssl", "security"),

@@ -42,11 +42,13 @@ def judge_answer(
     *,
     retries_left: bool,
     is_oldest: bool = False,
+    transactional: bool = False,
 ) -> Judgement:
     """Return what the broker's ``code`` means for ``batch``.
 
     ``retries_left`` says whether the retry count and delivery.timeout.ms allow another attempt,
-    ``is_oldest`` whether nothing before it in its partition is unsettled.
+    ``is_oldest`` whether nothing before it in its partition is unsettled. In a transaction nothing
+    is stamped anew: what cannot be repeated as it is fails, and the transaction with it.
     """
     verdict = produce_verdict(code)
     if verdict.action is Action.DELIVERED:
@@ -56,7 +58,12 @@ def judge_answer(
         return Judgement(Ruling.SPLIT)
     if verdict.action is Action.SEQUENCE:
         return _judge_sequence(
-            batch, code, sequences, retries_left=retries_left, is_oldest=is_oldest
+            batch,
+            code,
+            sequences,
+            retries_left=retries_left,
+            is_oldest=is_oldest,
+            transactional=transactional,
         )
     if verdict.action is Action.RETRY and retries_left:
         return Judgement(
@@ -89,6 +96,7 @@ def _judge_sequence(
     *,
     retries_left: bool,
     is_oldest: bool,
+    transactional: bool,
 ) -> Judgement:
     if sequences is None or not retries_left:
         return Judgement(Ruling.FAIL, breaks_sequence=sequences is not None)
@@ -100,5 +108,7 @@ def _judge_sequence(
     ):
         # A predecessor is being retried; once it is in, this one fits under its old stamp.
         return Judgement(Ruling.RETRY)
+    if transactional:
+        return Judgement(Ruling.FAIL, breaks_sequence=True)
     # The broker forgot the producer, or a predecessor is gone for good.
     return Judgement(Ruling.RETRY, breaks_sequence=True)

@@ -97,7 +97,11 @@ class PartitionQueue:
         if any(batch.expired for batch in self.on_wire):
             # A batch that expired on the wire leaves its sequence in doubt until it is answered.
             return False
-        if self.on_wire and self.sequences.last_acked_sequence < 0:
+        if (
+            self.on_wire
+            and self.sequences.last_acked_sequence < 0
+            and not self.sequences.starts_at_zero
+        ):
             # A broker that knows nothing of this identity takes any sequence as the first: were
             # the first batch refused and the second taken, the first could never follow.
             return False

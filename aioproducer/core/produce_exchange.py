@@ -29,7 +29,15 @@ class ProduceExchange:
 
     __slots__ = ("_by_id", "_by_name", "acks", "request", "shipments")
 
-    def __init__(self, shipments: Sequence[Shipment], *, acks: int, timeout_ms: int) -> None:
+    def __init__(
+        self,
+        shipments: Sequence[Shipment],
+        *,
+        acks: int,
+        timeout_ms: int,
+        transactional_id: str | None = None,
+    ) -> None:
+        transactional = transactional_id is not None
         self.shipments = shipments
         self.acks = acks
         self._by_name: dict[tuple[str, int], Shipment] = {}
@@ -43,10 +51,12 @@ class ProduceExchange:
             self._by_name[topic.name, queue.index] = shipment
             self._by_id[topic.topic_id, queue.index] = shipment
             assert batch.payload is not None
-            partition = ProducePartition(queue.index, (batch.header(), batch.payload))
+            partition = ProducePartition(
+                queue.index, (batch.header(transactional=transactional), batch.payload)
+            )
             topics.setdefault(topic.name, []).append(partition)
         self.request = ProduceRequest(
-            transactional_id=None,
+            transactional_id=transactional_id,
             acks=acks,
             timeout_ms=timeout_ms,
             topics=[

@@ -30,13 +30,16 @@ class SequenceState:
     higher epoch.
     """
 
-    __slots__ = ("broken", "identity", "last_acked_sequence", "next_sequence")
+    __slots__ = ("broken", "identity", "last_acked_sequence", "next_sequence", "starts_at_zero")
 
     def __init__(self) -> None:
         self.identity: ProducerIdentity | None = None
         self.next_sequence = 0
         self.last_acked_sequence = -1
         self.broken = False
+        # Whether a broker that knows nothing of the identity refuses any other first sequence than
+        # 0: with transactions of KIP-890 it does.
+        self.starts_at_zero = False
 
     def stamp(self, batch: Batch) -> None:
         """Give ``batch`` the next sequences."""
@@ -61,6 +64,14 @@ class SequenceState:
         self.next_sequence = 0
         self.last_acked_sequence = -1
         self.broken = False
+
+    def forget(self, *, starts_at_zero: bool) -> None:
+        """Take the next identity there is; nothing may be on the wire or waiting."""
+        self.identity = None
+        self.next_sequence = 0
+        self.last_acked_sequence = -1
+        self.broken = False
+        self.starts_at_zero = starts_at_zero
 
 
 def _is_after(sequence: int, other: int) -> bool:

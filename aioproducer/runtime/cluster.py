@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from aioproducer.config import ProducerConfig
@@ -14,9 +14,12 @@ from aioproducer.core.cluster_view import ClusterView
 from aioproducer.errors import BrokerError, ClusterConnectionError, ProducerError
 from aioproducer.runtime.bootstrap import bootstrap_addresses
 from aioproducer.runtime.connection_manager import ConnectionManager, WorkSource
+from aioproducer.runtime.handshake import SOFTWARE
 from aioproducer.runtime.stall import StallWatch
 from aioproducer.runtime.supervisor import Supervisor
+from aioproducer.version import __version__
 from aioproducer.wire.error_codes import ErrorCode
+from aioproducer.wire.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
 from aioproducer.wire.messages.metadata import Broker, MetadataRequest, MetadataResponse
 
 logger = logging.getLogger("aioproducer")
@@ -61,6 +64,10 @@ class Cluster:
         self._attempt = 0
         self._warned = False
         self._next_bootstrap_id = -1
+        # What the cluster has finalized (KIP-584), of the newest answer by its epoch.
+        self.finalized_features: Mapping[str, int] = {}
+        self._features_epoch = -1
+        self._features_at = float("-inf")
 
     def attach(self, source: WorkSource) -> None:
         """Tell where managers get produce requests; before :meth:`run`."""
@@ -136,6 +143,18 @@ class Cluster:
         """
         manager = await self._any_ready()
         return await manager.request(request)
+
+    async def refresh_features(self, now: float) -> None:
+        """Ask what the cluster has finalized, if no broker said so for metadata.max.age.ms."""
+        if now - self._features_at < self._config.metadata_max_age_ms / 1000:
+            return
+        self._learn_features(await self.request_any(ApiVersionsRequest(SOFTWARE, __version__)))
+
+    def _learn_features(self, answer: ApiVersionsResponse) -> None:
+        self._features_at = self._loop.time()
+        if answer.finalized_features_epoch >= self._features_epoch:
+            self._features_epoch = answer.finalized_features_epoch
+            self.finalized_features = answer.finalized_features
 
     # The metadata task
 
@@ -286,7 +305,8 @@ class Cluster:
         if self._source is not None and node_id >= 0:
             self._source.node_gone(node_id)
 
-    def _connected(self) -> None:
+    def _connected(self, answer: ApiVersionsResponse) -> None:
+        self._learn_features(answer)
         # Soon: the manager that calls this is about to be connected.
         self._loop.call_soon(self._drop_bootstrap)
 

@@ -16,6 +16,7 @@ from aioproducer.errors import ClusterConnectionError, MalformedResponseError, P
 from aioproducer.runtime.broker_connection import BrokerConnection
 from aioproducer.runtime.handshake import negotiate_versions
 from aioproducer.runtime.stall import StallWatch
+from aioproducer.wire.messages.api_versions import ApiVersionsResponse
 from aioproducer.wire.versions import ApiKey, negotiate
 
 logger = logging.getLogger("aioproducer")
@@ -26,6 +27,7 @@ class ProduceWork(NamedTuple):
 
     request: Any
     at_most: int | None
+    at_least: int | None
     expect_answer: bool
     answered: Callable[[Any], None]
     lost: Callable[[ProducerError], None]
@@ -60,7 +62,7 @@ class ConnectionManager:
         rng: random.Random,
         watch: StallWatch,
         source: WorkSource | None,
-        on_connected: Callable[[], None],
+        on_connected: Callable[[ApiVersionsResponse], None],
         on_lost: Callable[[ConnectionManager, ProducerError], None],
     ) -> None:
         self.node_id = node_id
@@ -159,7 +161,12 @@ class ConnectionManager:
     ) -> list[bytes | bytearray | memoryview] | None:
         """Put ``work`` in flight; ``None`` if this broker cannot take it and it was told so."""
         try:
-            version = negotiate(ApiKey.PRODUCE, connection.protocol.versions, at_most=work.at_most)
+            version = negotiate(
+                ApiKey.PRODUCE,
+                connection.protocol.versions,
+                at_most=work.at_most,
+                at_least=work.at_least,
+            )
             return connection.send(
                 work.request, version, work.answered, work.lost, expect_answer=work.expect_answer
             )
@@ -178,8 +185,12 @@ class ConnectionManager:
 
     # Awaited by the Cluster and its helpers
 
-    async def request(self, request: Any) -> Any:
+    async def request(
+        self, request: Any, *, at_most: int | None = None, at_least: int | None = None
+    ) -> Any:
         """Send ``request``, connecting first if need be, and return its answer.
+
+        ``at_most`` and ``at_least`` bound the version where not simply the newest will do.
 
         Raises :exc:`ClusterConnectionError` when the connection cannot be had or ends first, and
         the error of code 35 when the broker does not know the request. Cancelling abandons the
@@ -191,7 +202,9 @@ class ConnectionManager:
             raise self.last_error or ClusterConnectionError(
                 f"no connection to {self.address}", addresses=(self.address,)
             )
-        version = negotiate(request.API_KEY, connection.protocol.versions)
+        version = negotiate(
+            request.API_KEY, connection.protocol.versions, at_most=at_most, at_least=at_least
+        )
         response = await connection.ask(request, version)
         self.throttle(response.throttle_time_ms)
         return response
@@ -353,7 +366,7 @@ class ConnectionManager:
             raw.close()
             raise
         try:
-            await negotiate_versions(connection)
+            answer = await negotiate_versions(connection)
         except BaseException:
             connection.abort(
                 ClusterConnectionError(
@@ -361,7 +374,7 @@ class ConnectionManager:
                 )
             )
             raise
-        self._on_connected()
+        self._on_connected(answer)
         return connection
 
     def _on_room(self) -> None:

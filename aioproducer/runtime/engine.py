@@ -14,10 +14,13 @@ from aioproducer.core.batch import Batch
 from aioproducer.core.cluster_view import ClusterView
 from aioproducer.core.memory_budget import MemoryBudget
 from aioproducer.core.partitioner import Partitioner
+from aioproducer.core.transaction import TransactionState
+from aioproducer.core.transaction_scope import TransactionScope
 from aioproducer.errors import ProducerClosedError, ProducerError, ProducerStateError
 from aioproducer.records import CloseReport
 from aioproducer.runtime.batch_preparer import BatchPreparer
 from aioproducer.runtime.cluster import Cluster
+from aioproducer.runtime.coordinator_client import CoordinatorClient
 from aioproducer.runtime.failure_feed import FailureFeed
 from aioproducer.runtime.intake import Intake
 from aioproducer.runtime.ledger import Ledger
@@ -26,6 +29,7 @@ from aioproducer.runtime.sender import Sender
 from aioproducer.runtime.stall import Alarm, StallWatch
 from aioproducer.runtime.supervisor import Supervisor
 from aioproducer.runtime.topic_directory import TopicDirectory
+from aioproducer.runtime.transaction_manager import TransactionManager
 from aioproducer.wire.compression import Compressor
 
 logger = logging.getLogger("aioproducer")
@@ -46,6 +50,7 @@ class Engine:
         partitioner: Partitioner | None,
         rng: random.Random,
         on_crash: Callable[[], None],
+        on_transaction_state: Callable[[TransactionState], None] = lambda state: None,
     ) -> None:
         self._config = config
         self._on_crash = on_crash
@@ -78,8 +83,11 @@ class Engine:
             on_refused=self._identity_refused,
         )
         self._preparer = BatchPreparer(compressor, client_id)
+        scope = None
+        if config.transactional_id is not None:
+            scope = TransactionScope(config.transactional_id, self._transaction_wakes)
         self.sender = Sender(
-            config, client_id, self.cluster, self.keeper, self.ledger, self._preparer, rng
+            config, client_id, self.cluster, self.keeper, self.ledger, self._preparer, rng, scope
         )
         self.cluster.attach(self.sender)
         self.topics = TopicDirectory(self.cluster)
@@ -95,13 +103,31 @@ class Engine:
             sequences=self.keeper.sequences,
             partitioner=partitioner,
             feed=self.feed,
+            scope=scope,
         )
         self.admission = self.intake.admission
+        self.transactions: TransactionManager | None = None
+        if scope is not None:
+            self.transactions = TransactionManager(
+                config,
+                client_id,
+                scope,
+                CoordinatorClient(config, client_id, self.cluster, scope.transactional_id),
+                self.keeper,
+                self,
+                rng,
+                on_fatal=self.fail_everything,
+                on_state=on_transaction_state,
+            )
+            self.ledger.on_failure = self.transactions.record_failed
 
     def start(self) -> None:
         """Start the tasks; they begin to connect by themselves."""
         self.supervisor.start(self.cluster.run(), name=f"{self._client_id}:metadata")
-        if self._config.enable_idempotence:
+        if self.transactions is not None:
+            name = f"{self._client_id}:transactions"
+            self.supervisor.start(self.transactions.run(), name=name)
+        elif self._config.enable_idempotence:
             self.keeper.want()
             self.supervisor.start(self.keeper.run(), name=f"{self._client_id}:producer-id")
 
@@ -130,7 +156,7 @@ class Engine:
                 async with asyncio.timeout(None) as self._patience:
                     left = self._close_by - self._loop.time()
                     if self.crash is None and left > 0:
-                        await self.flush(left)
+                        await self._leave(left)
         finally:
             self._patience = None
             if self._hurry is not None:
@@ -139,6 +165,8 @@ class Engine:
                 ProducerClosedError("the producer was closed before the record was delivered")
             )
             self.topics.close(ProducerClosedError("the producer was closed"))
+            if self.transactions is not None:
+                self.transactions.close(ProducerClosedError("the producer was closed"))
             self.admission.close()
             self.sender.close()
             self.watch.close()
@@ -184,6 +212,13 @@ class Engine:
         if self._patience is not None:
             self._patience.reschedule(float("-inf"))
 
+    async def _leave(self, timeout: float) -> None:
+        if self.transactions is None:
+            await self.flush(timeout)
+        else:
+            # Its records are committed or aborted, so that none is left to flush.
+            await self.transactions.leave(timeout)
+
     def fail_everything(self, error: ProducerError) -> Counter[str]:
         """Fail all that is queued, waiting or in flight; returns how many records per topic."""
         abandoned = Counter(self.admission.fail_all(error.replica))
@@ -203,6 +238,31 @@ class Engine:
     def _is_busy(self) -> bool:
         return bool(self.ledger.unsettled) or len(self.admission.room) > 0
 
+    # What a transaction asks of the records
+
+    def is_quiet(self) -> bool:
+        """Return whether no record waits, is open, or is on the wire."""
+        return self.budget.held == 0 and not self.admission.room
+
+    def hurry(self, done: Callable[[], None]) -> Callable[[], None]:
+        """Send everything without lingering; returns what ends that."""
+        flush = self.intake.begin_flush()
+        flush.done.add_done_callback(lambda _: done())
+        return lambda: self.intake.end_flush(flush)
+
+    def withdraw(self, make_error: Callable[[], ProducerError], *, keep_doubtful: bool) -> None:
+        """Fail everything that is not on the wire."""
+        self.admission.fail_all(make_error)
+        for queue in self.intake.queues():
+            self.sender.withdraw(queue, make_error, keep_doubtful)
+
+    def offer_everything(self) -> None:
+        """Have every partition that has something to send looked at."""
+        for queue in self.intake.queues():
+            head = queue.head()
+            if head is not None and head.is_ready:
+                self.sender.offer(queue)
+
     # What the actors tell each other
 
     def _view_changed(self, view: ClusterView, topics: Iterable[str]) -> None:
@@ -216,6 +276,11 @@ class Engine:
 
     def _memory_released(self) -> None:
         self.admission.memory_released()
+        self._transaction_wakes()
+
+    def _transaction_wakes(self) -> None:
+        if self.transactions is not None:
+            self.transactions.wake()
 
     def _identity_acquired(self) -> None:
         self.sender.identity_acquired()
@@ -230,3 +295,5 @@ class Engine:
         failure.__cause__ = error
         self.fail_everything(failure)
         self.topics.close(failure)
+        if self.transactions is not None:
+            self.transactions.close(failure)

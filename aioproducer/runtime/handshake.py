@@ -9,6 +9,9 @@ from aioproducer.wire.error_codes import ErrorCode
 from aioproducer.wire.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
 from aioproducer.wire.versions import SPOKEN, ApiKey
 
+SOFTWARE = "aioproducer"
+"""What brokers count this client as (KIP-511)."""
+
 OLDEST_PRODUCE = 7
 """Produce v7 came with Kafka 2.1, the oldest broker spoken to (KIP-896)."""
 
@@ -48,7 +51,7 @@ def _refuse_old(connection: BrokerConnection, answer: ApiVersionsResponse) -> No
 
 async def _ask(connection: BrokerConnection, version: int) -> ApiVersionsResponse:
     try:
-        response = await connection.ask(ApiVersionsRequest("aioproducer", __version__), version)
+        response = await connection.ask(ApiVersionsRequest(SOFTWARE, __version__), version)
     except ClusterConnectionError as error:
         raise ClusterConnectionError(
             f"{error} during the handshake: is it a TLS or SASL listener, or no Kafka at all?",

@@ -17,6 +17,7 @@ from aioproducer.core.partitioner import Partitioner
 from aioproducer.core.producer_identity import SequenceState
 from aioproducer.core.routing import Router
 from aioproducer.core.topic_queues import TopicQueues
+from aioproducer.core.transaction_scope import TransactionScope
 from aioproducer.core.waiting_room import WaitingRecord, WaitsFor
 from aioproducer.delivery import Delivery, Fate
 from aioproducer.errors import (
@@ -63,7 +64,9 @@ class Intake:
         sequences: Callable[[str, int], SequenceState | None],
         partitioner: Partitioner | None,
         feed: FailureFeed,
+        scope: TransactionScope | None = None,
     ) -> None:
+        self._scope = scope
         self._on_late = feed.late
         self._config = config
         self._client_id = client_id
@@ -183,6 +186,8 @@ class Intake:
         )
         queue.open = batch
         self._ledger.opened(fate)
+        if self._scope is not None:
+            self._scope.touch(topic.name, queue.index)
         self._sender.arm_deadline(queue, batch)
         why = self._reason_not_to_linger()
         if why is not None:

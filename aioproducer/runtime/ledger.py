@@ -45,6 +45,8 @@ class Ledger:
         self._feed = feed
         self.unsettled: dict[Fate, None] = {}
         self.flushes: list[Flush] = []
+        # A transaction is told of every failure; its commit raises the first, nothing else need.
+        self.on_failure: Callable[[ProducerError], None] | None = None
         self._budget = budget
         self._on_memory = on_memory
         self._loop = asyncio.get_running_loop()
@@ -89,7 +91,7 @@ class Ledger:
             error.persisted = "maybe"
         self._failed[batch.topic] += batch.count
         self._close(batch)
-        batch.fate.quiet = self._feed.is_read
+        self._tell_failure(batch.fate, error)
         self._feed.publish_batch(batch, error)
         batch.fate.fail(error)
         self._forget(batch.fate)
@@ -123,10 +125,15 @@ class Ledger:
         """Settle records as failed that have no batch, or shall not share their batch's fate."""
         error.topic, error.partition = fate.topic, fate.partition
         self._failed[fate.topic] += len(records)
-        fate.quiet = self._feed.is_read
+        self._tell_failure(fate, error)
         for record in records:
             self._feed.publish(record, error)
         fate.fail(error)
+
+    def _tell_failure(self, fate: Fate, error: ProducerError) -> None:
+        fate.quiet = self._feed.is_read or self.on_failure is not None
+        if self.on_failure is not None:
+            self.on_failure(error)
 
     def refuse(self, record: Record[Any, Any], error: ProducerError) -> Delivery:
         """Return a Delivery that has failed already, for a record that never got in."""

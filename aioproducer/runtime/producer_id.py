@@ -45,6 +45,7 @@ class ProducerIdKeeper:
         self._on_identity = on_identity
         self._on_refused = on_refused
         self._wanted = asyncio.Event()
+        self._starts_at_zero = False
         # Kept also for topics long unused: the broker remembers their sequences too.
         self._sequences: dict[tuple[str, int], SequenceState] = {}
 
@@ -52,7 +53,22 @@ class ProducerIdKeeper:
         """Return the partition's sequences; ``None`` without idempotence."""
         if not self._config.enable_idempotence:
             return None
-        return self._sequences.setdefault((topic, index), SequenceState())
+        found = self._sequences.get((topic, index))
+        if found is None:
+            found = self._sequences[topic, index] = SequenceState()
+            found.starts_at_zero = self._starts_at_zero
+        return found
+
+    def adopt(self, identity: ProducerIdentity, *, starts_at_zero: bool) -> None:
+        """Take over the identity of a transactional id; all sequences begin anew."""
+        self.identity = identity
+        for sequences in self._sequences.values():
+            sequences.forget(starts_at_zero=starts_at_zero)
+        self._starts_at_zero = starts_at_zero
+
+    def needs_renewal(self) -> bool:
+        """Return whether some partition cannot go on under the present epoch."""
+        return any(sequences.broken for sequences in self._sequences.values())
 
     def want(self) -> None:
         """Have a producer id acquired."""

@@ -16,6 +16,7 @@ from aioproducer.core.judgement import DELIVER, Judgement, Ruling, judge_answer,
 from aioproducer.core.partition_queue import PartitionQueue
 from aioproducer.core.produce_exchange import ProduceExchange, Shipment
 from aioproducer.core.split import remove_records, split_batch
+from aioproducer.core.transaction_scope import TransactionProtocol, TransactionScope
 from aioproducer.delivery import FateState
 from aioproducer.errors import DeliveryTimeoutError, ProducerError, broker_error
 from aioproducer.runtime.batch_preparer import BatchPreparer
@@ -28,6 +29,8 @@ from aioproducer.wire.messages.produce import ProducePartitionResponse, ProduceR
 logger = logging.getLogger("aioproducer")
 
 _LAST_PRODUCE_WITH_NAMES = 12
+_FIRST_PRODUCE_THAT_ADDS = 12
+"""From here on a produce request adds its partitions to the transaction by itself (KIP-890)."""
 
 
 class Sender:
@@ -42,7 +45,10 @@ class Sender:
         ledger: Ledger,
         preparer: BatchPreparer,
         rng: random.Random,
+        scope: TransactionScope | None = None,
     ) -> None:
+        # The open transaction, if this producer has a transactional id.
+        self._scope = scope
         self._config = config
         self._client_id = client_id
         self._cluster = cluster
@@ -133,20 +139,33 @@ class Sender:
         config = self._config
         try:
             exchange = ProduceExchange(
-                shipments, acks=config.acks, timeout_ms=config.request_timeout_ms
+                shipments,
+                acks=config.acks,
+                timeout_ms=config.request_timeout_ms,
+                transactional_id=config.transactional_id,
             )
         except Exception as error:  # noqa: BLE001 - the task must outlive it
             self._give_up(shipments, error)
             return None
         return ProduceWork(
             request=exchange.request,
-            at_most=None if exchange.has_topic_ids else _LAST_PRODUCE_WITH_NAMES,
+            at_most=self._newest_produce(exchange),
+            at_least=_FIRST_PRODUCE_THAT_ADDS if self._adds_by_itself() else None,
             expect_answer=config.acks != 0,
             answered=lambda response: self._answered(node_id, exchange, response),
             lost=lambda error: self._lost(exchange, error),
             refused=lambda error: self._refused(exchange.shipments, error),
             written=lambda: self._written(exchange),
         )
+
+    def _adds_by_itself(self) -> bool:
+        return self._scope is not None and self._scope.protocol is TransactionProtocol.V2
+
+    def _newest_produce(self, exchange: ProduceExchange) -> int | None:
+        """Return the newest version that may carry the request, ``None`` for any."""
+        if self._scope is not None and not self._adds_by_itself():
+            return _FIRST_PRODUCE_THAT_ADDS - 1
+        return None if exchange.has_topic_ids else _LAST_PRODUCE_WITH_NAMES
 
     def _collect(self, node_id: int, line: deque[PartitionQueue]) -> list[Shipment]:
         """Take batches in turn from the partitions that stand in line, oldest turn first."""
@@ -168,6 +187,8 @@ class Sender:
                 break
             size += batch.wire_size
             queue.take(self._keeper.identity)
+            if self._scope is not None:
+                self._scope.started = True
             shipments.append(Shipment(queue, batch))
             following = queue.head()
             if following is not None and following.sealed is not None:
@@ -179,7 +200,10 @@ class Sender:
 
     def _sendable(self, queue: PartitionQueue, now: float) -> Batch | None:
         """Return the queue's head if it can go out now; whatever holds it up offers it again."""
-        if queue.needs_restart():
+        if self._scope is not None:
+            if not self._admitted(queue, self._scope):
+                return None
+        elif queue.needs_restart():
             assert queue.sequences is not None
             identity = self._keeper.renewed(queue.sequences.identity)
             if identity is None:
@@ -198,6 +222,19 @@ class Sender:
         if batch is queue.open:
             queue.close_open(Sealed.LINGER)
         return batch if self._preparer.prepare(queue, batch, self._prepared) else None
+
+    def _admitted(self, queue: PartitionQueue, scope: TransactionScope) -> bool:
+        """Return whether the transaction lets the head go; what it waits for offers it again."""
+        head = queue.head()
+        if head is None:
+            return False
+        if queue.needs_restart():
+            # No epoch can be had within a transaction: it is aborted, and the next one has one.
+            error = ProducerError("the log no longer follows this producer's sequence")
+            error.__cause__ = head.last_error
+            self._fail(queue, head, error)
+            return False
+        return scope.admits(queue.topic.name, queue.index, doubtful=head.maybe_written)
 
     def _prepared(self, queue: PartitionQueue, batch: Batch, error: ProducerError | None) -> None:
         """A worker thread has compressed ``batch``, or could not."""
@@ -266,12 +303,15 @@ class Sender:
             queue.sequences,
             retries_left=self._retries_left(batch),
             is_oldest=queue.is_oldest(batch),
+            transactional=self._scope is not None,
         )
         error = None
         if judgement.ruling is not Ruling.DELIVER:
             error = broker_error(code, answer.error_message)
             error.attempts = batch.attempts + 1
-        if judgement.ruling is Ruling.FAIL and judgement.rejected and not batch.is_in_doubt:
+        # In a transaction nothing is sent for what was refused: all of it is given up.
+        alone = self._scope is None and judgement.ruling is Ruling.FAIL and judgement.rejected
+        if alone and not batch.is_in_doubt:
             blamed = {
                 error.batch_index: error.message
                 for error in answer.record_errors
@@ -321,6 +361,13 @@ class Sender:
             self._dismiss(queue, batch, judgement, error)
         if judgement.refresh_metadata:
             self._cluster.request_update(queue.topic.name)
+        self._go_on(queue)
+
+    def _go_on(self, queue: PartitionQueue) -> None:
+        """See to what is left in ``queue`` after an answer."""
+        scope = self._scope
+        if scope is not None and scope.is_lost:
+            self.withdraw(queue, scope.aborted, scope.keeps_doubtful)
         if queue.head() is not None:
             self.offer(queue)
 
@@ -455,6 +502,17 @@ class Sender:
                 self._ledger.failed(batch, make_error(batch), keep_memory=True)
         for batch in [*queue.waiting, *([queue.open] if queue.open else [])]:
             self._fail(queue, batch, make_error(batch))
+
+    def withdraw(
+        self, queue: PartitionQueue, make_error: Callable[[], ProducerError], keep_doubtful: bool
+    ) -> None:
+        """Fail what is not on the wire, as an abort does.
+
+        With ``keep_doubtful`` a batch that may have been written is repeated until it is answered.
+        """
+        for batch in [*queue.waiting, *([queue.open] if queue.open else [])]:
+            if not (keep_doubtful and batch.maybe_written):
+                self._fail(queue, batch, make_error())
 
     def close(self) -> None:
         """Cancel the timers."""

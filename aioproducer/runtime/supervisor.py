@@ -6,9 +6,11 @@ import asyncio
 import logging
 import weakref
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, ParamSpec
 
 logger = logging.getLogger("aioproducer")
+
+P = ParamSpec("P")
 
 
 class Supervisor:
@@ -52,7 +54,7 @@ class Supervisor:
             await asyncio.wait(tasks)
 
 
-def weakly(method: Callable[[], None]) -> Callable[[], None]:
+def weakly(method: Callable[P, None]) -> Callable[P, None]:
     """Return a call of ``method`` that keeps its object no longer alive than others do.
 
     The loop keeps the tasks, and the tasks the engine: held strongly, a producer that nobody holds
@@ -60,9 +62,9 @@ def weakly(method: Callable[[], None]) -> Callable[[], None]:
     """
     reference = weakref.WeakMethod(method)
 
-    def call() -> None:
+    def call(*args: P.args, **kwargs: P.kwargs) -> None:
         found = reference()
         if found is not None:
-            found()
+            found(*args, **kwargs)
 
     return call

@@ -1,0 +1,190 @@
+"""The open transaction: what belongs to it, what may be sent, what has to be asked next."""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from aioproducer.core.transaction import TransactionEvent, TransactionState, transition
+from aioproducer.errors import ProducerError, TransactionAbortedError
+from aioproducer.records import GroupMetadata, OffsetAndMetadata, TopicPartition
+
+
+class TransactionProtocol(enum.Enum):
+    """How the cluster keeps transactions, by its finalized transaction.version."""
+
+    V1 = 1
+    """Partitions and groups are added by requests of their own."""
+    V2 = 2
+    """The brokers add them by themselves; each transaction has its own epoch (KIP-890)."""
+
+
+class Step(enum.Enum):
+    """A request that the coordinator, or a group's, is owed."""
+
+    INITIALIZE = enum.auto()
+    ADD_PARTITIONS = enum.auto()
+    ADD_OFFSETS = enum.auto()
+    COMMIT_OFFSETS = enum.auto()
+    END = enum.auto()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OffsetsToCommit:
+    """Offsets of a consumer group that become visible with the transaction."""
+
+    group: GroupMetadata
+    offsets: Mapping[TopicPartition, OffsetAndMetadata]
+
+
+_ABORT_AND_RETRY = "Abort the transaction, then run all of it again."
+
+_SENDING = frozenset({TransactionState.IN_TRANSACTION, TransactionState.COMMITTING})
+_LOST = frozenset({TransactionState.ABORTABLE_ERROR, TransactionState.ABORTING})
+_ENDING = frozenset({TransactionState.COMMITTING, TransactionState.ABORTING})
+
+
+class TransactionScope:
+    """The state of a transactional producer and of its open transaction.
+
+    It decides and asks nobody. ``on_wanted`` is called when a partition has to be added before its
+    records may go.
+    """
+
+    def __init__(self, transactional_id: str, on_wanted: Callable[[], None]) -> None:
+        self.transactional_id = transactional_id
+        self.state = TransactionState.UNINITIALIZED
+        self.protocol = TransactionProtocol.V1
+        # The first cause of an abortable or of the fatal error.
+        self.error: ProducerError | None = None
+        # Whether a request may have opened the transaction on the brokers: then EndTxn is owed.
+        self.started = False
+        self.offsets: deque[OffsetsToCommit] = deque()
+        self._on_wanted = on_wanted
+        self._wanted: dict[TopicPartition, None] = {}
+        self._added: set[TopicPartition] = set()
+        self._groups: set[str] = set()
+
+    # Events
+
+    def apply(self, event: TransactionEvent) -> None:
+        """Move to the next state; raises :exc:`TransactionStateError` if there is none."""
+        self.state = transition(self.state, event)
+        if event is TransactionEvent.BEGIN:
+            self._clear()
+        elif self.state not in _SENDING:
+            # Nothing more is added to a transaction that cannot be committed, or is over.
+            self._wanted.clear()
+            self.offsets.clear()
+
+    def _clear(self) -> None:
+        self.error = None
+        self.started = False
+        self._added.clear()
+        self._groups.clear()
+
+    def fault(self, error: ProducerError) -> bool:
+        """Note that something of the transaction failed; return whether it was whole before."""
+        if self.state not in _SENDING | _LOST:
+            return False
+        was_whole = self.state in _SENDING
+        self.apply(TransactionEvent.FAULT)
+        if self.error is None:
+            self.error = error
+        return was_whole
+
+    def doom(self, error: ProducerError) -> bool:
+        """Note a fatal error; return whether it is the first."""
+        first = self.state is not TransactionState.FATAL_ERROR
+        self.apply(TransactionEvent.FATAL)
+        if first:
+            self.error = error
+        return first
+
+    # What may be sent
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the open transaction will not be committed."""
+        return self.state in _LOST
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether commit or abort is under way."""
+        return self.state in _ENDING
+
+    @property
+    def keeps_doubtful(self) -> bool:
+        """Whether a batch that may be on its way must be repeated until it is answered.
+
+        Under the old protocol a late one could open the next transaction by itself. Under the new
+        one its epoch is fenced when the transaction ends.
+        """
+        return self.protocol is TransactionProtocol.V1
+
+    def admits(self, topic: str, index: int, *, doubtful: bool) -> bool:
+        """Return whether a batch of that partition may go on the wire now."""
+        if self.state in _SENDING:
+            return (
+                self.protocol is TransactionProtocol.V2
+                or TopicPartition(topic, index) in self._added
+            )
+        return self.is_lost and doubtful and self.keeps_doubtful
+
+    def touch(self, topic: str, index: int) -> None:
+        """Note that records of a partition come; it may have to be added first."""
+        if self.protocol is TransactionProtocol.V2 or self.state not in _SENDING:
+            return
+        partition = TopicPartition(topic, index)
+        if partition not in self._added and partition not in self._wanted:
+            self._wanted[partition] = None
+            self._on_wanted()
+
+    def aborted(self) -> ProducerError:
+        """Return the error of a record that is given up with its transaction."""
+        error = TransactionAbortedError(
+            "the record was not delivered: its transaction is aborted"
+            + (f" because of: {self.error}" if self.error is not None else "")
+        )
+        error.__cause__ = self.error
+        return error
+
+    def cause(self) -> ProducerError:
+        """Return the first cause as it is raised, saying what to do about the transaction."""
+        assert self.error is not None
+        twin = self.error.replica()
+        if self.state is not TransactionState.FATAL_ERROR:
+            twin.retriable = False
+            twin.what_next = _ABORT_AND_RETRY
+        return twin
+
+    # What is owed
+
+    def next_step(self, *, quiet: bool) -> Step | None:
+        """Return what is to be asked now; ``quiet`` says that no record is open or on the wire."""
+        if self.state is TransactionState.INITIALIZING:
+            return Step.INITIALIZE
+        if self.state in _SENDING:
+            if self._wanted:
+                return Step.ADD_PARTITIONS
+            if self.offsets:
+                group = self.offsets[0].group.group_id
+                known = self.protocol is TransactionProtocol.V2 or group in self._groups
+                return Step.COMMIT_OFFSETS if known else Step.ADD_OFFSETS
+        return Step.END if self.is_ending and quiet else None
+
+    def wanted(self) -> tuple[TopicPartition, ...]:
+        """Return the partitions that are to be added."""
+        return tuple(self._wanted)
+
+    def added(self, partitions: Iterable[TopicPartition]) -> None:
+        """Note that the coordinator has added ``partitions``."""
+        for partition in partitions:
+            self._added.add(partition)
+            self._wanted.pop(partition, None)
+
+    def group_added(self, group_id: str) -> None:
+        """Note that the coordinator has added a consumer group."""
+        self._groups.add(group_id)

@@ -1,0 +1,464 @@
+"""The TransactionManager: one coroutine that drives init, begin, commit and abort (KIP-98, 890)."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import random
+from collections.abc import Callable
+from typing import Protocol
+
+from aioproducer.config import ProducerConfig
+from aioproducer.core.transaction import TransactionEvent, TransactionState
+from aioproducer.core.transaction_scope import OffsetsToCommit, Step, TransactionScope
+from aioproducer.errors import (
+    ProducerError,
+    TransactionStateError,
+    TransactionTimeoutError,
+)
+from aioproducer.runtime.coordinator_client import (
+    Abortable,
+    Again,
+    CoordinatorClient,
+    Fatal,
+    Refused,
+)
+from aioproducer.runtime.producer_id import ProducerIdKeeper
+
+logger = logging.getLogger("aioproducer")
+
+
+class Records(Protocol):
+    """The records of the producer, as far as a transaction has to do with them: the Engine."""
+
+    def is_quiet(self) -> bool:
+        """Return whether no record waits, is open, or is on the wire."""
+
+    def hurry(self, done: Callable[[], None]) -> Callable[[], None]:
+        """Send everything without lingering; ``done`` once it is settled. Returns what ends it."""
+
+    def withdraw(self, make_error: Callable[[], ProducerError], *, keep_doubtful: bool) -> None:
+        """Fail everything that is not on the wire."""
+
+    def offer_everything(self) -> None:
+        """Have every partition that has something to send looked at."""
+
+
+class Operation(enum.Enum):
+    """What a caller waits for."""
+
+    INITIALIZE = "init_transactions()"
+    COMMIT = "commit_transaction()"
+    ABORT = "abort_transaction()"
+    SEND_OFFSETS = "send_offsets_to_transaction()"
+
+
+class Pending:
+    """An operation under way. It outlives the call that began it."""
+
+    __slots__ = ("calm", "done", "operation", "undo")
+
+    def __init__(self, operation: Operation, loop: asyncio.AbstractEventLoop) -> None:
+        self.operation = operation
+        # Resolved when all records of the transaction are settled.
+        self.calm: asyncio.Future[None] = loop.create_future()
+        self.done: asyncio.Future[None] = loop.create_future()
+        self.undo: Callable[[], None] | None = None
+
+    def settle(self, error: ProducerError | None) -> None:
+        """End the operation, once."""
+        if self.undo is not None:
+            self.undo()
+            self.undo = None
+        self.settled()
+        if self.done.done():
+            return
+        if error is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(error)
+            # Who gave up waiting must not be told by the loop's exception handler.
+            self.done.exception()
+
+    def settled(self) -> None:
+        """Note that nothing of the transaction is open any more."""
+        if not self.calm.done():
+            self.calm.set_result(None)
+
+
+class TransactionManager:
+    """Keeps the promises of a transactional id; ``run`` is its task."""
+
+    def __init__(
+        self,
+        config: ProducerConfig,
+        client_id: str,
+        scope: TransactionScope,
+        client: CoordinatorClient,
+        keeper: ProducerIdKeeper,
+        records: Records,
+        rng: random.Random,
+        *,
+        on_fatal: Callable[[ProducerError], object],
+        on_state: Callable[[TransactionState], None],
+    ) -> None:
+        self.scope = scope
+        self._config = config
+        self._client_id = client_id
+        self._client = client
+        self._keeper = keeper
+        self._records = records
+        self._rng = rng
+        self._on_fatal = on_fatal
+        self._on_state = on_state
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._pending: Pending | None = None
+        self._offsets: dict[OffsetsToCommit, Pending] = {}
+        self._began_at = 0.0
+
+    # What others tell
+
+    def wake(self) -> None:
+        """Have the task look again: something was released, or is wanted."""
+        self._wake.set()
+
+    def record_failed(self, error: ProducerError) -> None:
+        """Note a record that finally failed: its transaction can no longer be committed."""
+        if self._client.is_fatal_for_producing(error):
+            self._doom(error)
+        else:
+            self._fault(error)
+
+    def require_open(self) -> None:
+        """Return if a record can be taken now.
+
+        Raises :exc:`TransactionStateError` where the program is at fault, else what the record's
+        Delivery is to fail with.
+        """
+        state = self.scope.state
+        if state is TransactionState.IN_TRANSACTION:
+            return
+        if state is TransactionState.ABORTABLE_ERROR:
+            raise self.scope.aborted()
+        if state is TransactionState.FATAL_ERROR:
+            raise self.scope.cause()
+        raise TransactionStateError(
+            f"send() needs an open transaction, the producer is {state.value}",
+            what_next="Begin one: `async with producer.transaction()`.",
+        )
+
+    # What callers await
+
+    async def initialize(self, timeout: float) -> None:
+        """Obtain the identity of the transactional id, fencing older producers; once."""
+        pending = self._pending
+        if pending is None or pending.operation is not Operation.INITIALIZE:
+            if self.scope.state is not TransactionState.UNINITIALIZED:
+                self._raise_fatal()
+                return
+            self._apply(TransactionEvent.INITIALIZE)
+            pending = self._begin_operation(Operation.INITIALIZE)
+        await self._finish(pending, timeout)
+
+    def begin(self) -> None:
+        """Open a transaction; asks nobody."""
+        self._raise_fatal()
+        if self._pending is not None and not self._pending.done.done():
+            raise TransactionStateError(
+                f"{self._pending.operation.value} is still under way",
+                what_next="Await the same call again; it goes on where it was.",
+            )
+        self._apply(TransactionEvent.BEGIN)
+        self._pending = None
+        self._began_at = self._loop.time()
+
+    async def commit(self, timeout: float) -> None:
+        """Deliver all records, then end the transaction so that they become visible."""
+        pending = self._under_way(Operation.COMMIT)
+        if pending is None:
+            if self.scope.state is TransactionState.ABORTABLE_ERROR:
+                raise self.scope.cause()
+            self._apply(TransactionEvent.COMMIT)
+            pending = self._begin_operation(Operation.COMMIT)
+            pending.undo = self._records.hurry(self.wake)
+        await self._finish(pending, timeout)
+
+    async def abort(self, timeout: float) -> None:
+        """Give up what is not yet on its way, then end the transaction; nothing becomes visible."""
+        pending = self._under_way(Operation.ABORT)
+        if pending is None:
+            self._apply(TransactionEvent.ABORT)
+            pending = self._begin_operation(Operation.ABORT)
+            self._fail_offsets(self.scope.aborted())
+            self._withdraw()
+        await self._finish(pending, timeout)
+
+    async def send_offsets(self, offsets: OffsetsToCommit, timeout: float) -> None:
+        """Add a consumer group's offsets to the open transaction."""
+        self._raise_fatal()
+        state = self.scope.state
+        if state is TransactionState.ABORTABLE_ERROR:
+            raise self.scope.cause()
+        if state is not TransactionState.IN_TRANSACTION:
+            raise TransactionStateError(
+                f"{Operation.SEND_OFFSETS.value} needs an open transaction, the producer is"
+                f" {state.value}",
+                what_next="Begin one: `async with producer.transaction()`.",
+            )
+        if not offsets.offsets:
+            return
+        # Given up and called again, or given twice: it is the same wish.
+        for queued, pending in self._offsets.items():
+            if queued.group == offsets.group and queued.offsets == offsets.offsets:
+                await self._finish(pending, timeout)
+                return
+        pending = Pending(Operation.SEND_OFFSETS, self._loop)
+        pending.settled()
+        self._offsets[offsets] = pending
+        self.scope.offsets.append(offsets)
+        self.wake()
+        await self._finish(pending, timeout)
+
+    async def settle(self, timeout: float) -> None:
+        """Return once no operation is under way, as the next transaction needs.
+
+        Raises :exc:`TransactionTimeoutError` if one still is after ``timeout`` seconds.
+        """
+        pending = self._pending
+        if pending is None or pending.done.done():
+            return
+        await asyncio.wait([pending.done], timeout=timeout)
+        if not pending.done.done():
+            raise self._too_late(pending.operation, timeout, persisted="no")
+
+    async def leave(self, timeout: float) -> None:
+        """Abort what is open and finish what is under way, as far as ``timeout`` seconds allow."""
+        deadline = self._loop.time() + timeout
+        try:
+            await self.settle(timeout)
+            if self.scope.state in (TransactionState.IN_TRANSACTION, _S.ABORTABLE_ERROR):
+                await self.abort(max(0.0, deadline - self._loop.time()))
+        except ProducerError as error:
+            logger.warning(
+                "[%s] closed before its transaction was ended, the brokers abort it after"
+                " transaction.timeout.ms: %s",
+                self._client_id,
+                error,
+            )
+
+    def close(self, error: ProducerError) -> None:
+        """Fail whoever still waits."""
+        if self._pending is not None:
+            self._pending.settle(error.replica())
+        self._fail_offsets(error)
+
+    async def _finish(self, pending: Pending, timeout: float) -> None:
+        """Wait for ``pending``; the operation goes on when the wait is given up."""
+        # Records have clocks of their own: each is settled by delivery.timeout.ms.
+        patience = self._config.delivery_timeout_ms / 1000 + 1
+        await asyncio.wait([pending.calm], timeout=patience)
+        if pending.calm.done():
+            await asyncio.wait([pending.done], timeout=timeout)
+        if not pending.done.done():
+            raise self._too_late(pending.operation, timeout, persisted="maybe")
+        if self._pending is pending:
+            self._pending = None
+        error = pending.done.exception()
+        if error is not None:
+            assert isinstance(error, ProducerError)
+            raise error.replica()
+
+    # The task
+
+    async def run(self) -> None:
+        """Ask coordinators for what is owed, until cancelled."""
+        attempt = 0
+        while True:
+            self._wake.clear()
+            quiet = self._records.is_quiet()
+            if quiet and self._pending is not None:
+                self._pending.settled()
+            step = self.scope.next_step(quiet=quiet)
+            if step is None:
+                attempt = 0
+                await self._wake.wait()
+                continue
+            try:
+                await self._perform(step)
+                attempt = 0
+            except Again as again:
+                logger.debug("[%s] %s again: %s", self._client_id, step.name, again.error)
+                await asyncio.sleep(self._client.pause(again, attempt, self._rng))
+                attempt += 1
+
+    async def _perform(self, step: Step) -> None:
+        """Ask once; raises :exc:`Again` when the same may succeed later."""
+        scope = self.scope
+        try:
+            match step:
+                case Step.INITIALIZE:
+                    await self._initialize()
+                case Step.ADD_PARTITIONS:
+                    await self._add_partitions()
+                case Step.ADD_OFFSETS:
+                    await self._add_offsets()
+                case Step.COMMIT_OFFSETS:
+                    await self._commit_offsets()
+                case Step.END:
+                    await self._end()
+        except Abortable as failure:
+            self._fault(failure.error)
+        except Refused as failure:
+            self._refused(failure.error)
+        except Fatal as failure:
+            self._doom(self._client.fatal(failure.error, self._began_at, self._loop.time()))
+        if scope.state is TransactionState.FATAL_ERROR and self._pending is not None:
+            self._pending.settle(self.scope.cause())
+
+    async def _initialize(self) -> None:
+        identity = await self._client.init_producer_id(self._keeper.identity)
+        self._ready(TransactionEvent.INITIALIZED)
+        self._keeper.adopt(identity, starts_at_zero=self._client.starts_at_zero(self.scope))
+        logger.info("[%s] transactional identity %s", self._client_id, identity)
+
+    def _refused(self, error: ProducerError) -> None:
+        """The brokers deny the first identity: it can be asked for again."""
+        if self._keeper.identity is not None:
+            self._doom(self._client.fatal(error, self._began_at, self._loop.time()))
+            return
+        self._apply(TransactionEvent.REFUSED)
+        if self._pending is not None:
+            self._pending.settle(error)
+
+    async def _add_partitions(self) -> None:
+        scope = self.scope
+        scope.started = True
+        assert self._keeper.identity is not None
+        scope.added(await self._client.add_partitions(self._keeper.identity, scope.wanted()))
+        self._records.offer_everything()
+
+    async def _add_offsets(self) -> None:
+        offsets = self.scope.offsets[0]
+        self.scope.started = True
+        assert self._keeper.identity is not None
+        await self._client.add_offsets(self._keeper.identity, offsets.group.group_id)
+        self.scope.group_added(offsets.group.group_id)
+
+    async def _commit_offsets(self) -> None:
+        scope = self.scope
+        offsets = scope.offsets[0]
+        scope.started = True
+        assert self._keeper.identity is not None
+        await self._client.commit_offsets(self._keeper.identity, scope.protocol, offsets)
+        # An abort may have emptied the queue meanwhile.
+        if scope.offsets and scope.offsets[0] is offsets:
+            scope.offsets.popleft()
+            self._offsets.pop(offsets).settle(None)
+
+    async def _end(self) -> None:
+        scope, keeper = self.scope, self._keeper
+        renewed = None
+        if scope.started:
+            committing = scope.state is TransactionState.COMMITTING
+            assert keeper.identity is not None
+            renewed = await self._client.end(keeper.identity, scope.protocol, commit=committing)
+            await self._client.refresh_features(self._loop.time())
+        if renewed is not None:
+            self._ready(TransactionEvent.ENDED)
+            keeper.adopt(renewed, starts_at_zero=self._client.starts_at_zero(scope))
+        elif (
+            keeper.needs_renewal() or self._client.needs_new_epoch or self._client.is_upgrade(scope)
+        ):
+            self._apply(TransactionEvent.RENEW)
+        else:
+            self._ready(TransactionEvent.ENDED)
+
+    def _ready(self, event: TransactionEvent) -> None:
+        """Be between transactions: only here does the protocol change."""
+        self.scope.protocol = self._client.finalized_protocol()
+        self._apply(event)
+        if self._pending is not None:
+            self._pending.settle(None)
+
+    # Errors
+
+    def _fault(self, error: ProducerError) -> None:
+        if not self.scope.fault(error):
+            return
+        logger.warning("[%s] the transaction has to be aborted: %s", self._client_id, error)
+        self._on_state(self.scope.state)
+        pending = self._pending
+        if pending is not None and pending.operation is Operation.COMMIT:
+            pending.settle(self.scope.cause())
+        self._fail_offsets(self.scope.cause())
+        # Not here: this may be called in the midst of settling a request.
+        self._loop.call_soon(self._withdraw_lost)
+
+    def _doom(self, error: ProducerError) -> None:
+        if not self.scope.doom(error):
+            return
+        logger.error("[%s] transactions are over for good: %s", self._client_id, error)
+        self._on_state(self.scope.state)
+        self._fail_offsets(self.scope.cause())
+        if self._pending is not None:
+            self._pending.settle(self.scope.cause())
+        self._loop.call_soon(self._on_fatal, error)
+
+    def _withdraw_lost(self) -> None:
+        if self.scope.is_lost:
+            self._withdraw()
+
+    def _withdraw(self) -> None:
+        self._records.withdraw(self.scope.aborted, keep_doubtful=self.scope.keeps_doubtful)
+        self.wake()
+
+    def _fail_offsets(self, error: ProducerError) -> None:
+        waiting, self._offsets = self._offsets, {}
+        for pending in waiting.values():
+            pending.settle(error.replica())
+
+    # Small things
+
+    def _raise_fatal(self) -> None:
+        if self.scope.state is TransactionState.FATAL_ERROR:
+            raise self.scope.cause()
+
+    def _under_way(self, operation: Operation) -> Pending | None:
+        """Return the operation of that kind to go on waiting for."""
+        self._raise_fatal()
+        pending = self._pending
+        if pending is None or pending.operation is operation:
+            return pending
+        if not pending.done.done():
+            raise TransactionStateError(
+                f"{pending.operation.value} is still under way",
+                what_next="Await the same call again; it goes on where it was.",
+            )
+        self._pending = None
+        return None
+
+    def _begin_operation(self, operation: Operation) -> Pending:
+        self._pending = Pending(operation, self._loop)
+        self.wake()
+        return self._pending
+
+    def _apply(self, event: TransactionEvent) -> None:
+        self.scope.apply(event)
+        self._on_state(self.scope.state)
+
+    def _too_late(
+        self, operation: Operation, timeout: float, *, persisted: str
+    ) -> TransactionTimeoutError:
+        cause = self._client.last_error
+        error = TransactionTimeoutError(
+            f"{operation.value} did not end within {timeout:g} s"
+            + (f"; last error: {cause}" if cause is not None else ""),
+            persisted="maybe" if persisted == "maybe" else "no",
+        )
+        error.__cause__ = cause
+        return error
+
+
+_S = TransactionState
