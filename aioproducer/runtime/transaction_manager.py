@@ -127,7 +127,7 @@ class TransactionManager:
     def record_failed(self, error: ProducerError) -> None:
         """Note a record that finally failed: its transaction can no longer be committed."""
         if self._client.is_fatal_for_producing(error):
-            self._doom(error)
+            self._doom(self._final(error))
         else:
             self._fault(error)
 
@@ -237,8 +237,12 @@ class TransactionManager:
         """Abort what is open and finish what is under way, as far as ``timeout`` seconds allow."""
         deadline = self._loop.time() + timeout
         try:
-            await self.settle(timeout)
-            if self.scope.state in (TransactionState.IN_TRANSACTION, _S.ABORTABLE_ERROR):
+            if self.scope.is_ending:
+                await self.settle(timeout)
+            if self.scope.state in (
+                TransactionState.IN_TRANSACTION,
+                TransactionState.ABORTABLE_ERROR,
+            ):
                 await self.abort(max(0.0, deadline - self._loop.time()))
         except ProducerError as error:
             logger.warning(
@@ -313,7 +317,7 @@ class TransactionManager:
         except Refused as failure:
             self._refused(failure.error)
         except Fatal as failure:
-            self._doom(self._client.fatal(failure.error, self._began_at, self._loop.time()))
+            self._doom(self._final(failure.error))
         if scope.state is TransactionState.FATAL_ERROR and self._pending is not None:
             self._pending.settle(self.scope.cause())
 
@@ -326,7 +330,7 @@ class TransactionManager:
     def _refused(self, error: ProducerError) -> None:
         """The brokers deny the first identity: it can be asked for again."""
         if self._keeper.identity is not None:
-            self._doom(self._client.fatal(error, self._began_at, self._loop.time()))
+            self._doom(self._final(error))
             return
         self._apply(TransactionEvent.REFUSED)
         if self._pending is not None:
@@ -383,6 +387,9 @@ class TransactionManager:
             self._pending.settle(None)
 
     # Errors
+
+    def _final(self, error: ProducerError) -> ProducerError:
+        return self._client.fatal(error, self._began_at, self._loop.time())
 
     def _fault(self, error: ProducerError) -> None:
         if not self.scope.fault(error):
@@ -459,6 +466,3 @@ class TransactionManager:
         )
         error.__cause__ = cause
         return error
-
-
-_S = TransactionState

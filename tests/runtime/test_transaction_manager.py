@@ -457,8 +457,9 @@ async def test_a_fatal_answer_is_for_good(step: str) -> None:
 async def test_a_record_that_says_it_is_over_ends_it() -> None:
     async with world() as it:
         it.manager.begin()
-        it.manager.record_failed(FatalTransactionError("fenced"))
-        with pytest.raises(FatalTransactionError):
+        it.coordinator.is_fatal_for_producing = lambda error: True  # type: ignore[method-assign]
+        it.manager.record_failed(ProducerError("not allowed"))
+        with pytest.raises(FatalTransactionError, match="not allowed"):
             await it.manager.commit(60)
         await asyncio.sleep(0)
         assert len(it.fatal) == 1
@@ -637,6 +638,17 @@ async def test_leaving_is_bounded_and_says_what_it_left(caplog: pytest.LogCaptur
         await it.manager.leave(10)
         assert loop.time() - before == pytest.approx(10, abs=0.1)
         assert "transaction.timeout.ms" in caplog.text
+        it.manager.close(ProducerClosedError("closed"))
+
+
+async def test_leaving_does_not_wait_for_an_identity_that_nobody_uses() -> None:
+    async with world(ready=False) as it:
+        it.coordinator.outcomes = {"init": [Again(ProducerError("no broker"))] * 1000}
+        with pytest.raises(TransactionTimeoutError):
+            await it.manager.initialize(1)
+        before = asyncio.get_running_loop().time()
+        await it.manager.leave(30)
+        assert asyncio.get_running_loop().time() == before
         it.manager.close(ProducerClosedError("closed"))
 
 
