@@ -66,6 +66,8 @@ class TransactionScope:
         self._wanted: dict[TopicPartition, None] = {}
         self._added: set[TopicPartition] = set()
         self._groups: set[str] = set()
+        # What was asked first in the transaction, without an answer: it may be open there, or not.
+        self._in_doubt: tuple[TopicPartition, ...] | str | None = None
 
     # Events
 
@@ -84,6 +86,7 @@ class TransactionScope:
         self.started = False
         self._added.clear()
         self._groups.clear()
+        self._in_doubt = None
 
     def fault(self, error: ProducerError) -> bool:
         """Note that something of the transaction failed; return whether it was whole before."""
@@ -173,18 +176,48 @@ class TransactionScope:
                 group = self.offsets[0].group.group_id
                 known = self.protocol is TransactionProtocol.V2 or group in self._groups
                 return Step.COMMIT_OFFSETS if known else Step.ADD_OFFSETS
+        elif self._must_ask_again():
+            return Step.ADD_OFFSETS if isinstance(self._in_doubt, str) else Step.ADD_PARTITIONS
         return Step.END if self.is_ending and quiet else None
 
-    def wanted(self) -> tuple[TopicPartition, ...]:
+    def _must_ask_again(self) -> bool:
+        """Return whether an abort has to know first if there is a transaction to end.
+
+        EndTxn is an error where none is open, and a transaction that nobody ends holds up readers.
+        """
+        aborting = self.state is TransactionState.ABORTING
+        return aborting and self._in_doubt is not None and not self.started
+
+    def partitions_to_add(self) -> tuple[TopicPartition, ...]:
         """Return the partitions that are to be added."""
-        return tuple(self._wanted)
+        in_doubt = self._in_doubt if self._must_ask_again() else None
+        return in_doubt if isinstance(in_doubt, tuple) else tuple(self._wanted)
+
+    def group_to_add(self) -> str:
+        """Return the consumer group that is to be added."""
+        in_doubt = self._in_doubt if self._must_ask_again() else None
+        return in_doubt if isinstance(in_doubt, str) else self.offsets[0].group.group_id
 
     def added(self, partitions: Iterable[TopicPartition]) -> None:
         """Note that the coordinator has added ``partitions``."""
+        self.started = True
         for partition in partitions:
             self._added.add(partition)
             self._wanted.pop(partition, None)
 
     def group_added(self, group_id: str) -> None:
         """Note that the coordinator has added a consumer group."""
+        self.started = True
         self._groups.add(group_id)
+
+    def refused(self) -> None:
+        """Note that the coordinator answered and added nothing.
+
+        That also answers what was in doubt, if that is what it was asked.
+        """
+        if self._must_ask_again():
+            self._in_doubt = None
+
+    def unanswered(self, asked: tuple[TopicPartition, ...] | str) -> None:
+        """Note that whether ``asked`` was added is not known."""
+        self._in_doubt = asked

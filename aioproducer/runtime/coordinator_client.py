@@ -49,11 +49,12 @@ _NOT_ASKED = frozenset({ErrorCode.NONE, ErrorCode.OPERATION_NOT_ATTEMPTED})
 
 
 class Again(Exception):
-    """The same request may succeed after a pause."""
+    """The same request may succeed after a pause; ``unanswered`` if it may have been taken."""
 
-    def __init__(self, error: ProducerError) -> None:
+    def __init__(self, error: ProducerError, *, unanswered: bool = False) -> None:
         super().__init__(error)
         self.error = error
+        self.unanswered = unanswered
 
 
 class Abortable(Exception):
@@ -212,7 +213,8 @@ class CoordinatorClient:
             raise (Abortable if key_type == GROUP else Fatal)(error) from error
         except ProducerError as error:
             self._forget(key_type, key)
-            raise self._again(error) from error
+            self.last_error = error
+            raise Again(error, unanswered=True) from error
         return answer
 
     async def _coordinator(self, key_type: int, key: str) -> ConnectionManager:

@@ -6,7 +6,8 @@ import asyncio
 import enum
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from aioproducer.config import ProducerConfig
@@ -17,6 +18,7 @@ from aioproducer.errors import (
     TransactionStateError,
     TransactionTimeoutError,
 )
+from aioproducer.records import TopicPartition
 from aioproducer.runtime.coordinator_client import (
     Abortable,
     Again,
@@ -337,18 +339,34 @@ class TransactionManager:
             self._pending.settle(error)
 
     async def _add_partitions(self) -> None:
-        scope = self.scope
-        scope.started = True
-        assert self._keeper.identity is not None
-        scope.added(await self._client.add_partitions(self._keeper.identity, scope.wanted()))
+        scope, identity = self.scope, self._keeper.identity
+        assert identity is not None
+        partitions = scope.partitions_to_add()
+        with self._noting_doubt(partitions):
+            added = await self._client.add_partitions(identity, partitions)
+        scope.added(added)
         self._records.offer_everything()
 
     async def _add_offsets(self) -> None:
-        offsets = self.scope.offsets[0]
-        self.scope.started = True
-        assert self._keeper.identity is not None
-        await self._client.add_offsets(self._keeper.identity, offsets.group.group_id)
-        self.scope.group_added(offsets.group.group_id)
+        scope, identity = self.scope, self._keeper.identity
+        assert identity is not None
+        group_id = scope.group_to_add()
+        with self._noting_doubt(group_id):
+            await self._client.add_offsets(identity, group_id)
+        scope.group_added(group_id)
+
+    @contextmanager
+    def _noting_doubt(self, asked: tuple[TopicPartition, ...] | str) -> Iterator[None]:
+        """Have the scope know whether what was asked may have opened the transaction."""
+        try:
+            yield
+        except Again as again:
+            if again.unanswered:
+                self.scope.unanswered(asked)
+            raise
+        except Abortable:
+            self.scope.refused()
+            raise
 
     async def _commit_offsets(self) -> None:
         scope = self.scope

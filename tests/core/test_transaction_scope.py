@@ -54,7 +54,7 @@ def test_the_old_protocol_admits_a_partition_once_it_was_added() -> None:
     scope.touch("t", 0)
     assert not scope.admits("t", 0, doubtful=False)
     assert scope.next_step(quiet=False) is Step.ADD_PARTITIONS
-    assert scope.wanted() == (P0,)
+    assert scope.partitions_to_add() == (P0,)
     scope.added([P0])
     assert scope.admits("t", 0, doubtful=False)
     assert not scope.admits("t", 1, doubtful=False)
@@ -71,7 +71,7 @@ def test_the_old_protocol_adds_partitions_anew_in_each_transaction() -> None:
         scope.apply(event)
     assert not scope.admits("t", 0, doubtful=False)
     scope.touch("t", 0)
-    assert scope.wanted() == (P0,)
+    assert scope.partitions_to_add() == (P0,)
 
 
 def test_the_new_protocol_adds_by_itself() -> None:
@@ -155,6 +155,50 @@ def test_a_commit_waits_for_offsets_and_an_abort_drops_them(protocol: Transactio
     aborting.touch("t", 0)
     aborting.apply(E.ABORT)
     assert aborting.next_step(quiet=True) is Step.END
+
+
+def test_an_abort_asks_again_what_was_never_answered() -> None:
+    """EndTxn would be refused if nothing is open, and readers held up if something is."""
+    scope = make(V1, E.BEGIN)
+    scope.touch("t", 0)
+    scope.unanswered((P0,))
+    scope.apply(E.ABORT)
+    assert scope.next_step(quiet=True) is Step.ADD_PARTITIONS
+    assert scope.partitions_to_add() == (P0,)
+    scope.added((P0,))
+    assert scope.started
+    assert scope.next_step(quiet=True) is Step.END
+
+
+def test_an_abort_asks_again_for_a_group_that_was_never_answered() -> None:
+    scope = make(V1, E.BEGIN)
+    scope.offsets.append(WISH)
+    assert scope.group_to_add() == "g"
+    scope.unanswered("g")
+    scope.apply(E.ABORT)
+    assert scope.next_step(quiet=True) is Step.ADD_OFFSETS
+    assert scope.group_to_add() == "g"
+    scope.refused()
+    assert not scope.started
+    assert scope.next_step(quiet=True) is Step.END
+
+
+def test_what_was_refused_while_something_is_in_doubt_leaves_it_in_doubt() -> None:
+    """Two partitions are refused together; the one asked alone before may have been added."""
+    scope = make(V1, E.BEGIN)
+    scope.unanswered((P0,))
+    scope.refused()
+    scope.apply(E.FAULT)
+    scope.apply(E.ABORT)
+    assert scope.next_step(quiet=True) is Step.ADD_PARTITIONS
+
+
+def test_once_something_is_open_nothing_is_in_doubt() -> None:
+    scope = make(V1, E.BEGIN)
+    scope.added((P0,))
+    scope.unanswered("g")
+    scope.apply(E.ABORT)
+    assert scope.next_step(quiet=True) is Step.END
 
 
 # Failures

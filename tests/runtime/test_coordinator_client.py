@@ -142,6 +142,21 @@ async def test_it_is_looked_up_again_when_it_moved(failure: Any) -> None:
     assert brokers.asked[-1][0] == 2
 
 
+async def test_only_a_request_without_an_answer_may_have_been_taken() -> None:
+    for failure, unanswered in (
+        (initialized(E.CONCURRENT_TRANSACTIONS), False),
+        (ClusterConnectionError("gone"), True),
+    ):
+        brokers = Brokers(FindCoordinator=[found()], InitProducerId=[failure])
+        with pytest.raises(Again) as caught:
+            await client_of(brokers).init_producer_id(None)
+        assert caught.value.unanswered is unanswered
+    brokers = Brokers(FindCoordinator=[ClusterConnectionError("gone")])
+    with pytest.raises(Again) as caught:
+        await client_of(brokers).init_producer_id(None)
+    assert not caught.value.unanswered
+
+
 async def test_a_busy_coordinator_is_asked_again_without_a_look_up() -> None:
     brokers = Brokers(
         FindCoordinator=[found()],

@@ -282,6 +282,29 @@ async def test_what_may_succeed_later_is_asked_again() -> None:
         assert it.asked == ["add", "add", "add", "commit", "commit"]
 
 
+async def test_a_partition_that_was_never_added_needs_no_end() -> None:
+    """EndTxn where nothing is open is refused, and that would be fatal."""
+    async with world(V1) as it:
+        it.coordinator.outcomes = {"add": [Again(ProducerError("busy"))] * 100}
+        it.manager.begin()
+        it.manager.scope.touch("t", 0)
+        await asyncio.sleep(1)
+        await it.manager.abort(60)
+        assert set(it.asked) == {"add"}
+        it.manager.begin()
+
+
+async def test_a_partition_that_may_have_been_added_is_asked_for_again_before_the_end() -> None:
+    async with world(V1) as it:
+        lost = Again(ProducerError("disconnected"), unanswered=True)
+        it.coordinator.outcomes = {"add": [lost, lost]}
+        it.manager.begin()
+        it.manager.scope.touch("t", 0)
+        await asyncio.sleep(0.01)
+        await it.manager.abort(60)
+        assert it.asked == ["add", "add", "add", "abort"]
+
+
 # The protocol changes
 
 
@@ -388,7 +411,7 @@ async def test_a_coordinator_that_forgot_the_producer_has_it_renewed() -> None:
         await asyncio.sleep(0.01)
         it.coordinator.needs_new_epoch = True
         await it.manager.abort(60)
-        assert it.asked == ["add", "abort", "init"]
+        assert it.asked == ["add", "init"]
 
 
 async def test_refused_offsets_tell_their_caller_and_the_commit() -> None:
