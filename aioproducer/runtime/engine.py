@@ -116,6 +116,7 @@ class Engine:
                 self.keeper,
                 self,
                 rng,
+                self.watch,
                 on_fatal=self.fail_everything,
                 on_state=on_transaction_state,
             )

@@ -7,7 +7,7 @@ import enum
 import logging
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from aioproducer.config import ProducerConfig
@@ -27,6 +27,7 @@ from aioproducer.runtime.coordinator_client import (
     Refused,
 )
 from aioproducer.runtime.producer_id import ProducerIdKeeper
+from aioproducer.runtime.stall import StallWatch
 
 logger = logging.getLogger("aioproducer")
 
@@ -101,6 +102,7 @@ class TransactionManager:
         keeper: ProducerIdKeeper,
         records: Records,
         rng: random.Random,
+        watch: StallWatch,
         *,
         on_fatal: Callable[[ProducerError], object],
         on_state: Callable[[TransactionState], None],
@@ -112,6 +114,7 @@ class TransactionManager:
         self._keeper = keeper
         self._records = records
         self._rng = rng
+        self._watch = watch
         self._on_fatal = on_fatal
         self._on_state = on_state
         self._loop = asyncio.get_running_loop()
@@ -231,7 +234,7 @@ class TransactionManager:
         pending = self._pending
         if pending is None or pending.done.done():
             return
-        await asyncio.wait([pending.done], timeout=timeout)
+        await self._wait(pending.done, timeout)
         if not pending.done.done():
             raise self._too_late(pending.operation, timeout, persisted="no")
 
@@ -264,9 +267,9 @@ class TransactionManager:
         """Wait for ``pending``; the operation goes on when the wait is given up."""
         # Records have clocks of their own: each is settled by delivery.timeout.ms.
         patience = self._config.delivery_timeout_ms / 1000 + 1
-        await asyncio.wait([pending.calm], timeout=patience)
+        await self._wait(pending.calm, patience)
         if pending.calm.done():
-            await asyncio.wait([pending.done], timeout=timeout)
+            await self._wait(pending.done, timeout)
         if not pending.done.done():
             raise self._too_late(pending.operation, timeout, persisted="maybe")
         if self._pending is pending:
@@ -275,6 +278,12 @@ class TransactionManager:
         if error is not None:
             assert isinstance(error, ProducerError)
             raise error.replica()
+
+    async def _wait(self, future: asyncio.Future[None], timeout: float) -> None:
+        """Wait until ``future`` is done, or ``timeout`` seconds are over."""
+        with suppress(TimeoutError):
+            async with self._watch.timeout(timeout):
+                await asyncio.wait([future])
 
     # The task
 

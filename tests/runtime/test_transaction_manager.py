@@ -29,6 +29,7 @@ from aioproducer.errors import (
 )
 from aioproducer.records import GroupMetadata, OffsetAndMetadata, TopicPartition
 from aioproducer.runtime.coordinator_client import Abortable, Again, Fatal, Refused
+from aioproducer.runtime.stall import StallWatch
 from aioproducer.runtime.transaction_manager import TransactionManager
 
 S = TransactionState
@@ -179,6 +180,7 @@ async def world(protocol: TransactionProtocol = V2, *, ready: bool = True) -> As
         it.keeper,  # type: ignore[arg-type]
         it.records,
         random.Random(1),
+        StallWatch("c"),
         on_fatal=it.fatal.append,
         on_state=it.states.append,
     )
