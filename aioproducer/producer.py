@@ -282,6 +282,7 @@ class AsyncProducer(Generic[K, V]):
         return drain
 
     async def __aenter__(self) -> Self:
+        """Start as ``start()`` does, to be cancelled like it, and return the producer."""
         await self.start()
         return self
 
@@ -647,8 +648,8 @@ class AsyncProducer(Generic[K, V]):
         """Fetch the metadata of ``topics`` and connect to their leaders.
 
         So that the first record of each does not pay for it, and ``try_send()`` takes it. Raises
-        and is cancelled as ``partitions_for()``, and :exc:`ClusterConnectionError` if a leader
-        cannot be reached.
+        as ``partitions_for()``, and :exc:`ClusterConnectionError` if a leader cannot be reached.
+        Cancelling abandons the wait only.
         """
         check_timeout(timeout)
         names = [check_topic(topic) for topic in topics]
