@@ -152,6 +152,7 @@ class Engine:
         Cancelling it, as the end of the loop does, leaves no more time; all the rest is done.
         """
         self._close_by = min(self._close_by, self._loop.time() + timeout)
+        self.supervisor.expect_cancelling()
         try:
             with contextlib.suppress(TimeoutError, asyncio.CancelledError):
                 async with asyncio.timeout(None) as self._patience:
@@ -290,6 +291,8 @@ class Engine:
         self.fail_everything(error)
 
     def _crashed(self, task: str, error: BaseException) -> None:
+        if self.crash is not None:
+            return
         self.crash = error
         self._on_crash()
         failure = ProducerStateError(f"the background task {task} died: {error!r}")

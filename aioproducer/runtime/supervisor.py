@@ -21,6 +21,8 @@ class Supervisor:
         self._on_crash = on_crash
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._dismissed: set[asyncio.Task[None]] = set()
+        self._may_be_cancelled = False
         self._closing = False
 
     def start(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
@@ -35,6 +37,9 @@ class Supervisor:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if task.cancelled():
+            if not self._may_be_cancelled and task not in self._dismissed:
+                self._cancelled_by_others(task)
+            self._dismissed.discard(task)
             return
         error = task.exception()
         if error is not None:
@@ -44,9 +49,30 @@ class Supervisor:
             if not self._closing:
                 self._on_crash(task.get_name(), error)
 
+    def _cancelled_by_others(self, task: asyncio.Task[None]) -> None:
+        """Say so, once: the end of the loop cancels them all."""
+        self._may_be_cancelled = True
+        name = task.get_name()
+        logger.warning(
+            "[%s] background task %s was cancelled from outside before close()",
+            self._client_id,
+            name,
+        )
+        self._on_crash(name, asyncio.CancelledError("cancelled from outside"))
+
+    def dismiss(self, task: asyncio.Task[None]) -> None:
+        """End one task that is not needed any more."""
+        if not task.done():
+            self._dismissed.add(task)
+            task.cancel()
+
+    def expect_cancelling(self) -> None:
+        """From now on a cancelled task is no surprise: the producer is closing."""
+        self._may_be_cancelled = True
+
     async def close(self) -> None:
         """Cancel all tasks and wait until they have ended."""
-        self._closing = True
+        self._closing = self._may_be_cancelled = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -44,11 +44,41 @@ async def test_a_crash_is_told_and_logged(caplog: pytest.LogCaptureFixture) -> N
     await watch.supervisor.close()
 
 
-async def test_one_that_ends_or_is_cancelled_is_no_crash() -> None:
+async def test_one_that_ends_or_is_dismissed_is_no_crash() -> None:
     watch = Watch()
     watch.supervisor.start(asyncio.sleep(0), name="short")
     task = watch.supervisor.start(forever(), name="long")
     await asyncio.sleep(0.1)
+    watch.supervisor.dismiss(task)
+    await asyncio.sleep(0.1)
+    watch.supervisor.dismiss(task)
+    assert task.cancelled()
+    assert watch.crashes == []
+    await watch.supervisor.close()
+
+
+async def test_one_that_others_cancel_is_a_crash_that_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The end of the loop cancels all; an application that cancels everything does as well."""
+    watch = Watch()
+    tasks = [watch.supervisor.start(forever(), name=name) for name in ("one", "two")]
+    await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.sleep(0.1)
+    assert [(name, type(error)) for name, error in watch.crashes] == [
+        ("one", asyncio.CancelledError)
+    ]
+    assert caplog.text.count("was cancelled from outside before close()") == 1
+    await watch.supervisor.close()
+
+
+async def test_while_closing_that_is_no_surprise() -> None:
+    watch = Watch()
+    task = watch.supervisor.start(forever(), name="one")
+    watch.supervisor.expect_cancelling()
+    await asyncio.sleep(0)
     task.cancel()
     await asyncio.sleep(0.1)
     assert watch.crashes == []
