@@ -42,6 +42,11 @@ from typing import ClassVar, Literal, Self
 Persisted = Literal["no", "maybe", "yes"]
 
 
+def because(cause: BaseException | None) -> str:
+    """Return the last cause as the end of a message about something that took too long."""
+    return f"; last error: {cause}" if cause is not None else ""
+
+
 class ProducerError(Exception):
     """Base of all errors of this package."""
 

@@ -7,7 +7,12 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from typing import Any
 
 from aioproducer.delivery import Delivery
-from aioproducer.errors import DeliveryTimeoutError, ProducerError, SerializationError
+from aioproducer.errors import (
+    DeliveryTimeoutError,
+    ProducerError,
+    SerializationError,
+    because,
+)
 from aioproducer.records import Record, RecordMetadata, SendManyResult
 from aioproducer.runtime.stall import StallWatch
 
@@ -18,6 +23,7 @@ async def send_all(
     drain: Callable[[], Awaitable[None]],
     expedite: Callable[[], None],
     watch: StallWatch,
+    trouble: Callable[[], ProducerError | None],
     limit: float | None,
 ) -> SendManyResult:
     """Do what :meth:`AsyncProducer.send_many` promises."""
@@ -41,7 +47,7 @@ async def send_all(
             if isinstance(delivery, Delivery):
                 delivery.cancel()
         raise
-    return SendManyResult([_outcome(delivery, limit) for delivery in deliveries])
+    return SendManyResult([_outcome(delivery, limit, trouble) for delivery in deliveries])
 
 
 async def _queue_all(
@@ -77,17 +83,23 @@ def _queue(record: Record[Any, Any], send: Callable[..., Delivery]) -> Delivery 
 
 
 def _outcome(
-    delivery: Delivery | ProducerError, limit: float | None
+    delivery: Delivery | ProducerError,
+    limit: float | None,
+    trouble: Callable[[], ProducerError | None],
 ) -> RecordMetadata | ProducerError:
     if isinstance(delivery, ProducerError):
         return delivery
     if delivery.done():
         return delivery.exception() or delivery.result()
+    waits = delivery._fate.withdraw is not None
+    what = "still waiting for room or metadata" if waits else "still on its way"
+    cause = trouble()
     error = DeliveryTimeoutError(
-        f"not acknowledged within {limit:g} s",
-        persisted="no" if delivery._fate.withdraw is not None else "maybe",
+        f"not acknowledged within the {limit:g} s given to send_many(): {what}{because(cause)}",
+        persisted="no" if waits else "maybe",
         topic=delivery.topic,
         partition=delivery.partition,
     )
+    error.__cause__ = cause
     delivery.cancel()
     return error

@@ -31,6 +31,7 @@ from aioproducer.errors import (
     ProducerTimeoutError,
     TransactionStateError,
     WrongLoopError,
+    because,
 )
 from aioproducer.many import send_all
 from aioproducer.observe.metrics import MetricsSnapshot, take_snapshot
@@ -357,7 +358,7 @@ class AsyncProducer(Generic[K, V]):
         delivery = self._send(topic, value, key, partition, timestamp_ms, headers, False, True)
         if timeout is not None:
             engine = self._require_engine()
-            fail_after(delivery, timeout, engine.feed, engine.watch)
+            fail_after(delivery, timeout, engine.feed, engine.watch, engine.trouble)
         return delivery
 
     def try_send(
@@ -398,7 +399,7 @@ class AsyncProducer(Generic[K, V]):
         delivery = self._send(topic, value, key, partition, timestamp_ms, headers, True, True)
         if timeout is not None:
             engine = self._require_engine()
-            fail_after(delivery, timeout, engine.feed, engine.watch)
+            fail_after(delivery, timeout, engine.feed, engine.watch, engine.trouble)
         return await delivery
 
     def _send(
@@ -470,6 +471,7 @@ class AsyncProducer(Generic[K, V]):
             self._catch_up,
             engine.intake.expedite_everything,
             engine.watch,
+            engine.trouble,
             timeout,
         )
 
@@ -495,9 +497,10 @@ class AsyncProducer(Generic[K, V]):
             async with engine.watch.timeout(limit):
                 await engine.admission.uncrowded()
         except TimeoutError as error:
+            cause = engine.trouble()
             raise ProducerTimeoutError(
-                f"records still waited for room after {limit:g} s"
-            ) from error
+                f"records still waited for room or metadata after {limit:g} s{because(cause)}"
+            ) from (cause or error)
 
     async def _catch_up(self) -> None:
         """Drain without a bound of its own: each record that waits has one."""
@@ -523,7 +526,12 @@ class AsyncProducer(Generic[K, V]):
         limit = self._default_flush_timeout() if timeout is None else timeout
         still_open = await engine.flush(limit)
         if still_open:
-            raise FlushTimeoutError(f"{still_open} batches were still open after {limit:g} s")
+            cause = engine.trouble()
+            places = sorted(set(still_open))
+            raise FlushTimeoutError(
+                f"{len(still_open)} batches or waiting records were still open after {limit:g} s:"
+                f" {', '.join(places[:5])}{', ...' if len(places) > 5 else ''}{because(cause)}"
+            ) from cause
 
     # Transactions
 

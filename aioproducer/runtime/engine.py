@@ -16,6 +16,8 @@ from aioproducer.core.memory_budget import MemoryBudget
 from aioproducer.core.partitioner import Partitioner
 from aioproducer.core.transaction import TransactionState
 from aioproducer.core.transaction_scope import TransactionScope
+from aioproducer.core.waiting_room import WaitingRecord
+from aioproducer.delivery import Fate
 from aioproducer.errors import ProducerClosedError, ProducerError, ProducerStateError
 from aioproducer.records import CloseReport
 from aioproducer.runtime.batch_preparer import BatchPreparer
@@ -36,6 +38,13 @@ logger = logging.getLogger("aioproducer")
 
 _forgotten: set[asyncio.Task[CloseReport]] = set()
 """The ends of engines whose producer was collected; loops hold their tasks weakly."""
+
+
+def _place(open_one: object) -> str:
+    """Return where a batch or a waiting record of a flush is on its way to."""
+    assert isinstance(open_one, (Fate, WaitingRecord))
+    partition = open_one.partition
+    return open_one.topic if partition is None else f"{open_one.topic}-{partition}"
 
 
 class Engine:
@@ -132,8 +141,8 @@ class Engine:
             self.keeper.want()
             self.supervisor.start(self.keeper.run(), name=f"{self._client_id}:producer-id")
 
-    async def flush(self, timeout: float) -> int:
-        """Send everything accepted so far; returns how many batches or records are still open.
+    async def flush(self, timeout: float) -> list[str]:
+        """Send everything accepted so far; returns where batches or records are still open.
 
         Cancelling abandons the wait; everything is sent all the same.
         """
@@ -142,7 +151,7 @@ class Engine:
             with contextlib.suppress(TimeoutError):
                 async with self.watch.timeout(timeout):
                     await asyncio.wait([flush.done])
-            return len(flush.remaining)
+            return [_place(each) for each in flush.remaining]
         finally:
             self.intake.end_flush(flush)
 
@@ -220,6 +229,14 @@ class Engine:
         else:
             # Its records are committed or aborted, so that none is left to flush.
             await self.transactions.leave(timeout)
+
+    def trouble(self) -> ProducerError | None:
+        """Return the last known cause of what is held up, ``None`` if none is known."""
+        for queue in self.intake.queues():
+            batch = queue.on_wire[0] if queue.on_wire else queue.head()
+            if batch is not None and batch.last_error is not None:
+                return batch.last_error
+        return self.cluster.trouble()
 
     def fail_everything(self, error: ProducerError) -> Counter[str]:
         """Fail all that is queued, waiting or in flight; returns how many records per topic."""

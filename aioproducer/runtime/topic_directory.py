@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 from aioproducer.core.cluster_view import ClusterView, TopicView
-from aioproducer.errors import MetadataTimeoutError, ProducerError
+from aioproducer.errors import MetadataTimeoutError, ProducerError, because
 from aioproducer.records import PartitionInfo
 from aioproducer.runtime.cluster import Cluster
 from aioproducer.runtime.topic_errors import topic_error
@@ -47,10 +47,11 @@ class TopicDirectory:
             async with self._cluster.watch.timeout(limit):
                 view = await self.known(topic)
         except TimeoutError as error:
-            cause = self._cluster.trouble() or error
+            cause = self._cluster.trouble() or self._refusal(topic)
             raise MetadataTimeoutError(
-                f"topic {topic} not present in metadata after {limit:g} s", topic=topic
-            ) from cause
+                f"topic {topic} not present in metadata after {limit:g} s{because(cause)}",
+                topic=topic,
+            ) from (cause or error)
         return tuple(
             PartitionInfo(
                 topic, p.index, p.leader if p.leader >= 0 else None,
@@ -71,7 +72,13 @@ class TopicDirectory:
             missing = ", ".join(self._cluster.unconnected(leaders))
             raise MetadataTimeoutError(
                 f"the leaders at {missing} could not be connected to within {limit:g} s"
+                f"{because(self._cluster.trouble())}"
             ) from error
+
+    def _refusal(self, topic: str) -> ProducerError | None:
+        """Return what the cluster says of ``topic`` instead of its partitions."""
+        view = self._cluster.view.topics.get(topic)
+        return topic_error(view, also_passing=True) if view is not None else None
 
     def view_changed(self, view: ClusterView, topics: Iterable[str]) -> None:
         """Answer those who waited for ``topics``."""
