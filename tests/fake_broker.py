@@ -405,6 +405,7 @@ class FakeCluster:
         self.says_duplicate = False
         self.api_versions_error = 0
         self.metadata_error = 0
+        self.cluster_id = "fake"
         self.init_script: deque[int] = deque()
         self.next_producer_id = 1000
         self.chooser: Callable[[FakeBroker, Request], Conduct | None] | None = None
@@ -499,6 +500,7 @@ class FakeCluster:
             request.version,
             [broker.endpoint for broker in self.brokers.values()],
             states,
+            cluster_id=self.cluster_id,
             error_code=self.metadata_error,
             throttle_time_ms=throttle_ms,
         )

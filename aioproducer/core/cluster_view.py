@@ -56,8 +56,11 @@ class ClusterView:
     topics: Mapping[str, TopicView] = field(default_factory=dict)
 
     def updated_by(self, response: MetadataResponse) -> ClusterView:
-        """Return the view after ``response``: its brokers replace ours, its topics join ours."""
-        topics = dict(self.topics)
+        """Return the view after ``response``: its brokers replace ours, its topics join ours.
+
+        Of another cluster's answer nothing joins: its epochs cannot be compared with what we know.
+        """
+        topics = {} if self.is_replaced_by(response) else dict(self.topics)
         for topic in response.topics:
             topics[topic.name] = _merge_topic(topics.get(topic.name), topic)
         return ClusterView(
@@ -65,6 +68,11 @@ class ClusterView:
             brokers={broker.node_id: broker for broker in response.brokers},
             topics=topics,
         )
+
+    def is_replaced_by(self, response: MetadataResponse) -> bool:
+        """Return whether ``response`` comes from another cluster than this view."""
+        theirs = response.cluster_id
+        return bool(theirs and self.cluster_id) and theirs != self.cluster_id
 
     def with_leader(
         self, topic: str, index: int, leader: int, epoch: int, endpoints: Iterable[Broker] = ()

@@ -41,6 +41,7 @@ class Cluster:
         watch: StallWatch,
         on_view: Callable[[ClusterView, Iterable[str]], None],
         on_forgotten: Callable[[Iterable[str]], None],
+        on_replaced: Callable[[], None] = lambda: None,
     ) -> None:
         self.view = ClusterView()
         self.last_error: ProducerError | None = None
@@ -51,6 +52,7 @@ class Cluster:
         self.watch = watch
         self._on_view = on_view
         self._on_forgotten = on_forgotten
+        self._on_replaced = on_replaced
         self._source: WorkSource | None = None
         self._loop = asyncio.get_running_loop()
         self._managers: dict[int, ConnectionManager] = {}
@@ -231,8 +233,22 @@ class Cluster:
         if view != before:
             # Equivalent answers back off further and further (KIP-580).
             self._attempt = 0
+        if before.is_replaced_by(response):
+            self._meet_another_cluster(before, view)
         self._adopt(view, asked)
         self._chase_incomplete(view, asked)
+
+    def _meet_another_cluster(self, before: ClusterView, view: ClusterView) -> None:
+        """Ask about all topics again: what was known of them was another cluster's."""
+        logger.warning(
+            "[%s] cluster %s has been replaced by %s; records go to that from now on",
+            self._client_id,
+            before.cluster_id,
+            view.cluster_id,
+        )
+        self._refreshed_at = None
+        self._update_wanted.set()
+        self._on_replaced()
 
     def _chase_incomplete(self, view: ClusterView, asked: Iterable[str]) -> None:
         """Ask again for topics that are still being created or elected."""

@@ -82,6 +82,7 @@ class Engine:
             watch=self.watch,
             on_view=self._view_changed,
             on_forgotten=self._topics_forgotten,
+            on_replaced=self._cluster_replaced,
         )
         self.keeper = ProducerIdKeeper(
             config,
@@ -292,6 +293,10 @@ class Engine:
 
     def _topics_forgotten(self, topics: Iterable[str]) -> None:
         self.intake.forget(topics)
+
+    def _cluster_replaced(self) -> None:
+        if self.transactions is None:
+            self.keeper.renounce()
 
     def _memory_released(self) -> None:
         self.admission.memory_released()

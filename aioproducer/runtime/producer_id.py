@@ -85,6 +85,16 @@ class ProducerIdKeeper:
             self.want()
         return self.identity
 
+    def renounce(self) -> None:
+        """Let go of an id that another cluster gave: in this one it may be somebody else's."""
+        if self.identity is None:
+            return
+        self.identity = None
+        for sequences in self._sequences.values():
+            if sequences.identity is not None:
+                sequences.broken = True
+        self.want()
+
     async def run(self) -> None:
         """Acquire an id whenever one is wanted, trying for ever; records expire by their own."""
         while True:

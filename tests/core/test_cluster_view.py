@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from aioproducer.core.cluster_view import NO_LEADER, ClusterView
 from aioproducer.wire.messages.metadata import (
     Broker,
@@ -66,6 +68,20 @@ def test_other_topics_stay_and_brokers_are_replaced() -> None:
     assert set(later.topics) == {"orders", "others"}
     assert set(later.brokers) == {3}
     assert view.topics.keys() == {"orders"}
+
+
+def test_of_another_cluster_everything_is_new() -> None:
+    """Its epochs begin anew, and topics it was not asked about may not be there."""
+    view = view_of(topic(partition(0, leader=2, epoch=40)), topic(partition(0), name="others"))
+    fresh = answer(topic(partition(0, leader=1, epoch=3)))
+    assert not view.is_replaced_by(fresh)
+    assert view.updated_by(fresh).leader_of("orders", 0) == 2
+    other = dataclasses.replace(fresh, cluster_id="another")
+    assert view.is_replaced_by(other)
+    later = view.updated_by(other)
+    assert later.leader_of("orders", 0) == 1
+    assert set(later.topics) == {"orders"}
+    assert not view.is_replaced_by(dataclasses.replace(fresh, cluster_id=None))
 
 
 def test_a_leader_of_an_older_epoch_is_ignored() -> None:
