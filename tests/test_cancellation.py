@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import aioproducer
-from aioproducer import AsyncProducer, Delivery, LifeState, Record
+from aioproducer import AsyncProducer, Delivery, LifeState, Record, TopicPartition
 from aioproducer.runtime.failure_feed import FailureReader
 from tests.broker_wire import Request
 from tests.fake_broker import Conduct, FakeBroker, FakeCluster
@@ -28,6 +28,10 @@ _CLOSING = "tests/test_closing.py::"
 _HERE = "tests/test_cancellation.py::"
 _FEED = "tests/runtime/test_failure_feed.py::"
 _DELIVERY = "tests/test_delivery.py::"
+
+_A_STEP = _HERE + "TestTransactions::test_a_step_goes_on_without_its_caller"
+_THE_STEP_GOES_ON = {"Cancelling abandons the wait only.": [_A_STEP]}
+_HANDED_ON = "tests/test_transaction.py::test_everything_is_handed_to_the_producer"
 
 SENTENCES: dict[str, dict[str, list[str]]] = {
     "AsyncProducer.__aenter__": {
@@ -46,6 +50,9 @@ SENTENCES: dict[str, dict[str, list[str]]] = {
     },
     "AsyncProducer.start": {
         "there is nothing to cancel.": [_HERE + "test_starting_waits_for_nothing"],
+        "If that fails or is cancelled, the producer is closed before the error is raised.": [
+            _HERE + "TestTransactions::test_a_start_that_is_cancelled_leaves_a_closed_producer",
+        ],
     },
     "AsyncProducer.close": {
         "Cancelling abandons the wait: the producer goes on closing within its timeout.": [
@@ -95,6 +102,40 @@ SENTENCES: dict[str, dict[str, list[str]]] = {
             _FEED + "TestLateResults::test_a_cancelled_delivery_has_its_metadata_told",
             _FEED + "TestLateResults::test_a_late_failure_is_told_with_its_error",
         ],
+    },
+    "AsyncProducer.init_transactions": _THE_STEP_GOES_ON,
+    "AsyncProducer.commit_transaction": _THE_STEP_GOES_ON,
+    "AsyncProducer.abort_transaction": {
+        "Errors, timeout and cancelling are those of ``commit_transaction()``.": [_A_STEP],
+    },
+    "AsyncProducer.send_offsets_to_transaction": _THE_STEP_GOES_ON,
+    "Transaction": {
+        "when the body raises or is cancelled it aborts.": [
+            "tests/test_transaction.py::test_a_body_that_raises_aborts_and_its_error_goes_on",
+        ],
+    },
+    "Transaction.__aenter__": {
+        "Cancelling gives the turn back.": [
+            "tests/test_transaction.py::test_a_transaction_that_cannot_begin_gives_its_turn_back",
+        ],
+    },
+    "Transaction.__aexit__": {
+        "only a :exc:`FatalTransactionError` of the abort replaces it, unless it is a"
+        " cancellation.": ["tests/test_transaction.py::test_a_cancellation_is_never_replaced"],
+        "Cancelling abandons the wait: the step goes on, and the next transaction waits for it.": [
+            "tests/test_transaction.py::test_cancelling_the_end_gives_the_turn_back",
+            _HERE + "TestTransactions::test_the_next_transaction_waits_for_an_end_left_alone",
+        ],
+    },
+    "Transaction.send_and_wait": {
+        "Raises and is cancelled as :meth:`AsyncProducer.send_and_wait`.": [_HANDED_ON],
+    },
+    "Transaction.send_many": {
+        "Cancelling withdraws the records that still wait for room.": [_HANDED_ON],
+    },
+    "Transaction.send_offsets": {
+        "Arguments, errors and cancelling are those of"
+        " :meth:`AsyncProducer.send_offsets_to_transaction`.": [_HANDED_ON],
     },
     "FailureReader.__anext__": {
         "Cancelling loses none.": [
@@ -411,3 +452,93 @@ class TestDelivery:
         assert cluster.topics["orders"].partitions[0].values == []
         (report,) = reports
         assert "1 record(s) for orders-0 failed and nobody looked at it" in report["message"]
+
+
+class TestTransactions:
+    """Steps belong to the producer; callers only wait for them."""
+
+    @asynccontextmanager
+    async def _producer(self, world: Frozen, **start: Any) -> AsyncIterator[Any]:
+        asyncio.get_running_loop().network = world.cluster  # type: ignore[attr-defined]
+        producer: AsyncProducer[Any, Any] = AsyncProducer(
+            world.cluster.bootstrap,
+            transactional_id="me",
+            linger_ms=0,
+            request_timeout_ms=2000,
+        )
+        await producer.start(**start)
+        yield producer
+        await producer.close()
+        await asyncio.sleep(60)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    @pytest.mark.parametrize("step", ["init", "commit", "abort", "offsets"])
+    def test_a_step_goes_on_without_its_caller(self, step: str) -> None:
+        async def main() -> None:
+            world = Frozen()
+            async with self._producer(world, initialize=step != "init") as producer:
+                if step != "init":
+                    producer.begin_transaction()
+                    await producer.send("orders", b"v")
+                offsets = {TopicPartition("orders", 0): 5}
+                calls: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+                    "init": producer.init_transactions,
+                    "commit": producer.commit_transaction,
+                    "abort": producer.abort_transaction,
+                    "offsets": lambda: producer.send_offsets_to_transaction(offsets, "group"),
+                }
+                world.frozen = True
+                waiting = asyncio.create_task(calls[step]())
+                await asyncio.sleep(0.5)
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+                world.frozen = False
+                await calls[step]()
+                if step == "offsets":
+                    await producer.commit_transaction()
+                producer.begin_transaction()
+                await producer.send("orders", b"next")
+                await producer.commit_transaction()
+
+        run(main())
+
+    def test_the_next_transaction_waits_for_an_end_left_alone(self) -> None:
+        async def main() -> None:
+            world = Frozen()
+            async with self._producer(world) as producer:
+
+                async def one() -> None:
+                    async with producer.transaction() as transaction:
+                        await transaction.send("orders", b"first")
+                        world.frozen = True
+
+                leaving = asyncio.create_task(one())
+                await asyncio.sleep(0.5)
+                leaving.cancel()
+                await asyncio.wait([leaving])
+                assert leaving.cancelled()
+                world.frozen = False
+                async with producer.transaction() as transaction:
+                    await transaction.send("orders", b"second")
+
+        run(main())
+
+    def test_a_start_that_is_cancelled_leaves_a_closed_producer(self) -> None:
+        async def main() -> None:
+            world = Frozen()
+            world.frozen = True
+            asyncio.get_running_loop().network = world.cluster  # type: ignore[attr-defined]
+            producer: AsyncProducer[Any, Any] = AsyncProducer(
+                world.cluster.bootstrap, transactional_id="me"
+            )
+            starting = asyncio.create_task(producer.start())
+            await asyncio.sleep(0.5)
+            starting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await starting
+            assert producer.state is LifeState.CLOSED
+            await asyncio.sleep(60)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+        run(main())
