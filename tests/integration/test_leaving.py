@@ -19,6 +19,8 @@ import asyncio, logging, signal, sys
 from aioproducer import AsyncProducer, ProducerClosedError
 
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+# Under load asyncio's debug mode has something to say about slow callbacks.
+logging.getLogger("asyncio").setLevel(logging.ERROR)
 bootstrap, topic, loop = sys.argv[1:]
 
 def run(main):

@@ -51,21 +51,21 @@ async def test_answers_that_came_while_the_loop_was_blocked_count(
 ) -> None:
     """Blocked for longer than every timeout, with the answers in the socket: all delivered."""
     name = topic()
-    options = {"linger_ms": 0, "request_timeout_ms": 1000, "delivery_timeout_ms": 1000}
+    options = {"linger_ms": 0, "request_timeout_ms": 2000, "delivery_timeout_ms": 2000}
     with caplog.at_level(logging.WARNING, logger="aioproducer"):
         async with AsyncProducer(bootstrap, **options) as producer:  # type: ignore[arg-type]
             for number in range(3):
                 # The first acknowledgement too, so that more than one request may be in flight.
                 await producer.send(name, b"warm %d" % number)
-            deliveries = [producer.send(name, b"%d" % n, timeout=1) for n in range(3)]
+            deliveries = [producer.send(name, b"%d" % n, timeout=2) for n in range(3)]
             await _write(producer)
-            block(2.5)
+            block(4.0)
             found = await asyncio.gather(*deliveries)
             metrics = producer.metrics()
     assert [metadata.offset for metadata in found] == [3, 4, 5]
     assert metrics.record_retry_total == 0
-    assert metrics.loop_stalls == 1
-    assert metrics.loop_stall_longest_s > 1.4
+    assert metrics.loop_stalls >= 1
+    assert metrics.loop_stall_longest_s > 1.9
     said = [r.getMessage() for r in caplog.records if "stood still" in r.getMessage()]
     assert len(said) == 1
     assert len(await read_topic_async(bootstrap, name)) == 6
