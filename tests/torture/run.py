@@ -135,7 +135,7 @@ async def _inject_all(run: Run, site: Site) -> None:
         run.now = kind.value
         started = run.seconds
         words = await inject(kind, site, rng)
-        run.faults[kind] += 1
+        run.faults[kind] += bool(words)
         run.show(f"{run.progress(site.load)}: {words} ({run.seconds - started:.1f} s)")
 
 
