@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import operator
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+from aioproducer.errors import MalformedResponseError
 from aioproducer.wire.primitives import ZERO_UUID, Buffer, Reader, Writer
 from aioproducer.wire.versions import FLEXIBLE_FROM, ApiKey, cannot_say
 
 _FLEXIBLE = FLEXIBLE_FROM[ApiKey.METADATA]
 _AUTO_CREATION_FLAG_SINCE = 4
 _TOPIC_ID_SINCE = 10
+
+# Indexes count from 0. What is left out is filled up as partitions without a leader, so a single
+# index must not be able to ask for billions of them.
+_MOST_LEFT_OUT = 8
+_index_of = operator.itemgetter(1)
 
 
 # Rows are named tuples: a cluster may have a hundred thousand partitions, and a frozen dataclass
@@ -124,6 +131,11 @@ def _topic(reader: Reader, version: int) -> TopicMetadata:
     else:
         count = reader.array_length(False, 18)
         partitions = [_fixed_partition(reader, version) for _ in range(count)]
+    if partitions and max(map(_index_of, partitions)) >= 2 * count + _MOST_LEFT_OUT:
+        raise MalformedResponseError(
+            f"the {count} partitions of topic {name!r} have indexes up to"
+            f" {max(map(_index_of, partitions))}"
+        )
     if version >= 8:
         reader.int32()  # authorized operations on the topic, which were not asked for
     if flexible:

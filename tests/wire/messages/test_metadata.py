@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioproducer.errors import BrokerError
+from aioproducer.errors import BrokerError, MalformedResponseError
 from aioproducer.wire.messages import (
     Broker,
     MetadataRequest,
@@ -54,7 +54,7 @@ response_values = st.fixed_dictionaries(
             is_internal=st.booleans(),
             partitions=rows(
                 error_code=error_code,
-                partition_index=int32,
+                partition_index=st.integers(0, 7),
                 leader_id=int32,
                 leader_epoch=int32,
                 replica_nodes=nodes,
@@ -196,3 +196,30 @@ def test_a_wish_that_the_version_cannot_carry_is_refused(version: int) -> None:
     with pytest.raises(BrokerError, match=r"Metadata version . cannot say") as refusal:
         MetadataRequest(("orders",), allow_auto_topic_creation=False).encode(version)
     assert refusal.value.code == 35
+
+
+@every_version
+def test_an_index_far_beyond_the_partitions_listed_is_refused(version: int) -> None:
+    """What is left out is filled up: one number must not ask for two billion partitions."""
+    row = {
+        "error_code": 0, "leader_id": 1, "leader_epoch": 1,
+        "replica_nodes": [1], "isr_nodes": [1], "offline_replicas": [],
+    }  # fmt: skip
+
+    def answer(*indexes: int) -> Reader:
+        partitions = [{**row, "partition_index": index} for index in indexes]
+        topic = {
+            "error_code": 0, "name": "orders", "topic_id": TOPIC_ID, "is_internal": False,
+            "partitions": partitions,
+        }  # fmt: skip
+        values = {
+            "throttle_time_ms": 0, "brokers": [], "cluster_id": None, "controller_id": 1,
+            "error_code": 0, "topics": [topic],
+        }  # fmt: skip
+        return Reader(schema_bytes("MetadataResponse", version, values))
+
+    for indexes in [(2**31 - 1,), (0, 1, 14)]:
+        with pytest.raises(MalformedResponseError, match="indexes up to"):
+            MetadataResponse.decode(answer(*indexes), version)
+    [topic] = MetadataResponse.decode(answer(2, 0, 13), version).topics
+    assert [partition.partition_index for partition in topic.partitions] == [2, 0, 13]
