@@ -316,7 +316,7 @@ class Cluster:
         return manager
 
     def _drop_manager(self, node_id: int) -> None:
-        del self._managers[node_id]
+        self._managers.pop(node_id).let_go()
         self._supervisor.dismiss(self._tasks.pop(node_id))
         if self._source is not None and node_id >= 0:
             self._source.node_gone(node_id)

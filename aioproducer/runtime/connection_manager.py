@@ -86,6 +86,7 @@ class ConnectionManager:
         self._drain_scheduled = False
         self._throttle_timer: asyncio.TimerHandle | None = None
         self._address_turn = 0
+        self._let_go = False
 
     @property
     def address(self) -> str:
@@ -213,6 +214,8 @@ class ConnectionManager:
         """Return once connected; raise this attempt's error if it fails."""
         if self.is_connected:
             return
+        if self._let_go:
+            raise self._closed_by_us()
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._ready_waiters.append(waiter)
         self._wanted.set()
@@ -391,17 +394,24 @@ class ConnectionManager:
             else:
                 waiter.set_exception(error.replica())
 
-    def _tear_down(self) -> None:
-        error = ClusterConnectionError(
+    def let_go(self) -> None:
+        """Keep nobody waiting: the task is about to be cancelled, and may never have begun."""
+        self._let_go = True
+        self._wake_ready(self._closed_by_us())
+
+    def _closed_by_us(self) -> ClusterConnectionError:
+        return ClusterConnectionError(
             f"the connection to {self.address} was closed by this producer",
             addresses=(self.address,),
         )
+
+    def _tear_down(self) -> None:
+        self.let_go()
         if self._throttle_timer is not None:
             self._throttle_timer.cancel()
         if self._connection is not None:
-            self._connection.abort(error)
+            self._connection.abort(self._closed_by_us())
             self._connection = None
-        self._wake_ready(error)
 
 
 _REQUESTS_PER_WRITE = 64

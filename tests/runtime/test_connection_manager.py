@@ -103,6 +103,23 @@ class TestConnecting:
         async with running(cluster, bootstrap=bootstrap) as producer:
             await producer.send("orders", b"v")
 
+    async def test_a_manager_that_was_let_go_keeps_nobody_waiting(self) -> None:
+        """It may be found connected, and be let go before the request is written."""
+        cluster = one_topic(2)
+        async with running(cluster) as producer:
+            await producer.send("orders", b"v")
+            managers = engine_of(producer).cluster
+            manager = managers.manager(1)
+            assert manager is not None
+            cluster.brokers[1].hang_up()
+            await asyncio.sleep(0)
+            waiting = asyncio.ensure_future(manager.ready())
+            await asyncio.sleep(0)
+            managers._drop_manager(1)
+            for wait in (waiting, manager.ready()):
+                with pytest.raises(ClusterConnectionError, match="closed by this producer"):
+                    await asyncio.wait_for(wait, 5)
+
     async def test_a_dead_bootstrap_server_does_not_matter(self) -> None:
         cluster = one_topic(2)
         cluster.brokers[2].stop()
