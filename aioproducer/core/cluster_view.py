@@ -60,13 +60,12 @@ class ClusterView:
 
         Of another cluster's answer nothing joins: its epochs cannot be compared with what we know.
         """
+        brokers = {broker.node_id: broker for broker in response.brokers}
         topics = {} if self.is_replaced_by(response) else dict(self.topics)
         for topic in response.topics:
-            topics[topic.name] = _merge_topic(topics.get(topic.name), topic)
+            topics[topic.name] = _merge_topic(topics.get(topic.name), topic, brokers)
         return ClusterView(
-            cluster_id=response.cluster_id or self.cluster_id,
-            brokers={broker.node_id: broker for broker in response.brokers},
-            topics=topics,
+            cluster_id=response.cluster_id or self.cluster_id, brokers=brokers, topics=topics
         )
 
     def is_replaced_by(self, response: MetadataResponse) -> bool:
@@ -108,7 +107,9 @@ class ClusterView:
         return known.partitions[index].leader
 
 
-def _merge_topic(known: TopicView | None, fresh: TopicMetadata) -> TopicView:
+def _merge_topic(
+    known: TopicView | None, fresh: TopicMetadata, brokers: Mapping[int, Broker]
+) -> TopicView:
     if fresh.error_code not in (ErrorCode.NONE, ErrorCode.LEADER_NOT_AVAILABLE):
         # What was known stays usable: a broker that is behind must not fail a working topic.
         kept = known.partitions if known is not None else ()
@@ -125,7 +126,8 @@ def _merge_topic(known: TopicView | None, fresh: TopicMetadata) -> TopicView:
         # A view that omits a fresh partition must not take it away again.
         count = max(count, len(known.partitions))
     partitions = tuple(
-        _merge_partition(index, older.get(index), by_index.get(index)) for index in range(count)
+        _merge_partition(index, older.get(index), by_index.get(index), brokers)
+        for index in range(count)
     )
     return TopicView(
         fresh.name, fresh.topic_id, partitions, fresh.error_code, _available(partitions)
@@ -133,11 +135,19 @@ def _merge_topic(known: TopicView | None, fresh: TopicMetadata) -> TopicView:
 
 
 def _merge_partition(
-    index: int, known: PartitionView | None, fresh: PartitionMetadata | None
+    index: int,
+    known: PartitionView | None,
+    fresh: PartitionMetadata | None,
+    brokers: Mapping[int, Broker],
 ) -> PartitionView:
     if fresh is None:
         return known or PartitionView(index)
-    if known is not None and NO_EPOCH < fresh.leader_epoch < known.leader_epoch:
+    # Older news; but a leader that is no broker of the cluster would never be corrected.
+    if (
+        known is not None
+        and NO_EPOCH < fresh.leader_epoch < known.leader_epoch
+        and (known.leader == NO_LEADER or known.leader in brokers)
+    ):
         return known
     return PartitionView(
         index=index,

@@ -91,6 +91,15 @@ def test_a_leader_of_an_older_epoch_is_ignored() -> None:
     assert later.topics["orders"].partitions[0].leader_epoch == 5
 
 
+def test_a_leader_that_is_no_broker_of_the_cluster_gives_way_to_any() -> None:
+    """It cannot be sent to, and no later epoch might ever come."""
+    view = view_of(topic(partition(0, leader=77, epoch=5), partition(1, leader=-1, epoch=5)))
+    fresh = topic(partition(0, leader=1, epoch=4), partition(1, leader=1, epoch=4))
+    later = view.updated_by(answer(fresh))
+    assert later.leader_of("orders", 0) == 1
+    assert later.leader_of("orders", 1) == NO_LEADER
+
+
 def test_the_same_or_a_newer_epoch_counts() -> None:
     view = view_of(topic(partition(0, leader=2, epoch=5)))
     assert view.updated_by(answer(topic(partition(0, -1, 5)))).leader_of("orders", 0) == -1
