@@ -7,10 +7,10 @@ ARGS ?=
 SEEDS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench torture simulate clean
+.PHONY: help demo test lint bench torture simulate fuzz clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/.installed-demo  ## produce 100 000 records to a cluster and check that they arrived
 	$(BIN)/python -m aioproducer demo $(ARGS)
@@ -34,6 +34,10 @@ torture: .venv/.installed-dev  ## an hour of faults on a real cluster; nothing l
 
 simulate: .venv/.installed-dev  ## run the simulated world: SEEDS=1000, SEEDS=40-49, SEEDS=7-7
 	$(BIN)/python -m tests.simulation $(SEEDS) $(ARGS)
+
+fuzz: .venv/.installed-dev  ## a million damaged answers: only documented errors, within bounds
+	$(BIN)/python -m tests.fuzz $(ARGS)
+	$(BIN)/python -m pytest -q tests/fuzz --hypothesis-profile=fuzz
 
 clean:  ## remove .venv and everything that was generated
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov

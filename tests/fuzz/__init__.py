@@ -1,0 +1,1 @@
+"""Hostile bytes: `python -m tests.fuzz`."""

@@ -1,0 +1,105 @@
+"""A fixed share of `make fuzz`, and that it would find what it looks for."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+
+from aioproducer.errors import MalformedResponseError
+from aioproducer.wire.primitives import Reader
+from aioproducer.wire.versions import SPOKEN
+from tests.fuzz import corpus
+from tests.fuzz.__main__ import _replay
+from tests.fuzz.engine import attack, attempt
+from tests.fuzz.mutate import mutated
+from tests.fuzz.targets import Target, all_targets
+
+SHARE = 100
+
+
+@pytest.mark.parametrize("target", all_targets(), ids=lambda target: target.name)
+def test_damaged_answers_are_read_or_refused(target: Target) -> None:
+    """Nothing but the documented errors, within bounds of memory and time."""
+    tally = attack(target, SHARE, "unit")
+    assert tally.finding is None, tally.finding
+    assert tally.inputs == SHARE
+
+
+def test_much_is_refused_and_much_is_read() -> None:
+    """Damage that is always found at the first byte would prove nothing about the others."""
+    targets = [target for target in all_targets() if target.name.startswith("Metadata")]
+    refused = sum(attack(target, 200, "balance").refused for target in targets)
+    assert 0.2 < refused / (200 * len(targets)) < 0.9
+
+
+@pytest.mark.parametrize("answer", corpus.answers(), ids=lambda a: f"{a.release} {a.api.name}")
+def test_every_answer_recorded_from_a_real_broker_is_understood(answer: corpus.Answer) -> None:
+    """To its last byte."""
+    reader = Reader(answer.body)
+    corpus.request_classes()[answer.api].Response.decode(reader, answer.version)
+    reader.finish()
+
+
+@pytest.mark.parametrize("target", all_targets(), ids=lambda target: target.name)
+def test_what_the_damage_is_done_to_is_sound(target: Target) -> None:
+    """The handshake alone refuses the rich sample: no broker lacks as many APIs."""
+    refused = [attempt(target, seed, measured=True)[0] for seed in target.seeds]
+    assert not all(refused)
+
+
+def test_every_version_that_is_spoken_is_attacked() -> None:
+    names = {target.name for target in all_targets()}
+    for api, (low, high) in SPOKEN.items():
+        for version in range(low, high + 1):
+            assert f"{api.kafka_name} v{version}" in names
+            assert f"conversation: {api.kafka_name} v{version}" in names
+
+
+def test_the_same_seed_does_the_same_damage() -> None:
+    seeds = [b"abcdefgh" * 4, bytes(32)]
+    first, second = random.Random(1), random.Random(1)
+    one = [mutated(seeds, first) for _ in range(300)]
+    assert one == [mutated(seeds, second) for _ in range(300)]
+    assert len(set(one)) > 250
+
+
+class TestFindings:
+    """What must not happen is found, printed, and happens again when replayed."""
+
+    def test_an_error_that_is_not_documented(self) -> None:
+        def read(data: bytes) -> None:
+            if 0xFF in data:
+                raise IndexError("out of range")
+            raise MalformedResponseError("documented")
+
+        tally = attack(Target("buggy", [bytes(8)], read), 1000, 1)
+        assert tally.finding is not None
+        assert "IndexError: out of range" in tally.finding.what
+        assert 0xFF in tally.finding.data
+        assert f"--replay 'buggy={tally.finding.data.hex()}'" in str(tally.finding)
+        assert tally.inputs == tally.refused + 1
+
+    def test_memory_that_one_number_asks_for(self) -> None:
+        def read(data: bytes) -> None:
+            bytes(1 << 24)
+
+        assert "16777" in attempt(Target("greedy", [b""], read), b"", measured=True)[1]
+
+    def test_time_without_bound(self) -> None:
+        def read(data: bytes) -> None:
+            started = time.thread_time()
+            while time.thread_time() - started < 2.05:
+                pass
+
+        assert "took 2." in attempt(Target("slow", [b""], read), b"", measured=False)[1]
+
+    def test_a_replay_gives_one_input_to_one_target(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        [answer] = [a for a in corpus.answers() if a.api.name == "PRODUCE" and a.version == 13]
+        assert _replay(f"Produce v13={answer.body.hex()}") == 0
+        assert capsys.readouterr().out == "read\n"
+        assert _replay(f"Produce v13={answer.body[:-1].hex()}") == 0
+        assert capsys.readouterr().out == "refused\n"
