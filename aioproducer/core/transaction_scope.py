@@ -61,6 +61,8 @@ class TransactionScope:
         self.error: ProducerError | None = None
         # Whether a request may have opened the transaction on the brokers: then EndTxn is owed.
         self.started = False
+        # Whether an EndTxn was given that nobody answered: it may have been done.
+        self.end_in_doubt = False
         self.offsets: deque[OffsetsToCommit] = deque()
         self._on_wanted = on_wanted
         self._wanted: dict[TopicPartition, None] = {}
@@ -84,6 +86,7 @@ class TransactionScope:
     def _clear(self) -> None:
         self.error = None
         self.started = False
+        self.end_in_doubt = False
         self._added.clear()
         self._groups.clear()
         self._in_doubt = None

@@ -14,7 +14,10 @@ from aioproducer.config import ProducerConfig
 from aioproducer.core.transaction import TransactionEvent, TransactionState
 from aioproducer.core.transaction_scope import OffsetsToCommit, Step, TransactionScope
 from aioproducer.errors import (
+    InvalidProducerEpochError,
+    InvalidTxnStateError,
     ProducerError,
+    ProducerFencedError,
     TransactionStateError,
     TransactionTimeoutError,
 )
@@ -30,6 +33,8 @@ from aioproducer.runtime.producer_id import ProducerIdKeeper
 from aioproducer.runtime.stall import StallWatch
 
 logger = logging.getLogger("aioproducer")
+
+_FENCES = (InvalidProducerEpochError, ProducerFencedError)
 
 
 class Records(Protocol):
@@ -271,7 +276,10 @@ class TransactionManager:
         if pending.calm.done():
             await self._wait(pending.done, timeout)
         if not pending.done.done():
-            raise self._too_late(pending.operation, timeout, persisted="maybe")
+            committing = pending.operation is Operation.COMMIT
+            raise self._too_late(
+                pending.operation, timeout, persisted="maybe" if committing else "no"
+            )
         if self._pending is pending:
             self._pending = None
         error = pending.done.exception()
@@ -304,6 +312,8 @@ class TransactionManager:
                 await self._perform(step)
                 attempt = 0
             except Again as again:
+                if step is Step.END and again.unanswered:
+                    self.scope.end_in_doubt = True
                 logger.debug("[%s] %s again: %s", self._client_id, step.name, again.error)
                 await asyncio.sleep(self._client.pause(again, attempt, self._rng))
                 attempt += 1
@@ -328,7 +338,7 @@ class TransactionManager:
         except Refused as failure:
             self._refused(failure.error)
         except Fatal as failure:
-            self._doom(self._final(failure.error))
+            self._doom(self._final(self._what_it_comes_from(failure.error)))
         if scope.state is TransactionState.FATAL_ERROR and self._pending is not None:
             self._pending.settle(self.scope.cause())
 
@@ -430,9 +440,28 @@ class TransactionManager:
         # Not here: this may be called in the midst of settling a request.
         self._loop.call_soon(self._withdraw_lost)
 
+    def _what_it_comes_from(self, error: ProducerError) -> ProducerError:
+        """Return the fence that a leader has noticed, where the coordinator does not tell it.
+
+        Under the new protocol it takes an EndTxn of the epoch before for a repeated one (KIP-890).
+        """
+        noticed = self.scope.error
+        if isinstance(error, InvalidTxnStateError) and isinstance(noticed, _FENCES):
+            return noticed
+        return error
+
     def _doom(self, error: ProducerError) -> None:
+        state = self.scope.state
         if not self.scope.doom(error):
             return
+        if state is TransactionState.COMMITTING and self.scope.end_in_doubt:
+            # It may have taken effect before whatever made the repetition fail.
+            error.persisted = "maybe"
+        pending = self._pending
+        renewing = state is TransactionState.INITIALIZING
+        if renewing and pending is not None and pending.operation is not Operation.INITIALIZE:
+            # The commit or abort is done, only what comes after it failed: the next one says so.
+            pending.settle(None)
         logger.error("[%s] transactions are over for good: %s", self._client_id, error)
         self._on_state(self.scope.state)
         self._fail_offsets(self.scope.cause())

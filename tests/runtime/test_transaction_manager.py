@@ -20,12 +20,14 @@ from aioproducer.core.transaction_scope import (
     TransactionScope,
 )
 from aioproducer.errors import (
+    ClusterConnectionError,
     FatalTransactionError,
     ProducerClosedError,
     ProducerError,
     TransactionAbortedError,
     TransactionStateError,
     TransactionTimeoutError,
+    broker_error,
 )
 from aioproducer.records import GroupMetadata, OffsetAndMetadata, TopicPartition
 from aioproducer.runtime.coordinator_client import Abortable, Again, Fatal, Refused
@@ -477,6 +479,66 @@ async def test_a_fatal_answer_is_for_good(step: str) -> None:
             it.manager.require_open()
         await asyncio.sleep(60)
         assert it.asked == asked
+
+
+@pytest.mark.parametrize(
+    ("before", "persisted"),
+    [
+        ([], "no"),
+        ([Again(ClusterConnectionError("gone"), unanswered=True)], "maybe"),
+        ([Again(broker_error(51))], "no"),
+    ],
+)
+async def test_a_commit_that_is_refused_for_good_may_have_been_done_before(
+    before: list[Again], persisted: str
+) -> None:
+    """Only an EndTxn without an answer is in doubt: error 51 says that it was not begun."""
+    async with world() as it:
+        it.coordinator.outcomes = {"commit": [*before, Fatal(ProducerError("fenced"))]}
+        it.manager.begin()
+        it.manager.scope.started = True
+        with pytest.raises(FatalTransactionError) as caught:
+            await it.manager.commit(60)
+        assert caught.value.persisted == persisted
+
+
+@pytest.mark.parametrize("end", ["commit", "abort"])
+async def test_an_end_that_was_answered_stands_whatever_comes_after_it(end: str) -> None:
+    """The new epoch is wanted by the next transaction only: that one learns of the failure."""
+    async with world(V1) as it:
+        it.coordinator.outcomes = {"init": [Fatal(ProducerError("fenced"))]}
+        it.manager.begin()
+        it.manager.scope.started = True
+        it.keeper.broken = True
+        await getattr(it.manager, end)(60)
+        assert it.asked == [end, "init"]
+        with pytest.raises(FatalTransactionError, match="fenced"):
+            it.manager.begin()
+
+
+@pytest.mark.parametrize(
+    ("noticed", "expected"),
+    [(broker_error(47), "INVALID_PRODUCER_EPOCH"), (ProducerError("gap"), "INVALID_TXN_STATE")],
+)
+async def test_a_fence_that_only_a_leader_tells_is_one(
+    noticed: ProducerError, expected: str
+) -> None:
+    """The coordinator takes the zombie's EndTxn for a repeated one and speaks of its state."""
+    async with world(V2) as it:
+        it.coordinator.outcomes = {"abort": [Fatal(broker_error(48))]}
+        it.manager.begin()
+        it.manager.scope.started = True
+        it.manager.record_failed(noticed)
+        with pytest.raises(FatalTransactionError, match=expected):
+            await it.manager.abort(60)
+
+
+async def test_only_a_commit_out_of_time_is_in_doubt() -> None:
+    async with world(ready=False) as it:
+        it.coordinator.outcomes = {"init": [asyncio.Event()]}
+        with pytest.raises(TransactionTimeoutError) as caught:
+            await it.manager.initialize(1)
+        assert caught.value.persisted == "no"
 
 
 async def test_a_record_that_says_it_is_over_ends_it() -> None:
