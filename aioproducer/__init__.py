@@ -3,6 +3,7 @@
 from aioproducer.core.lifecycle import LifeState
 from aioproducer.core.murmur2 import partition_of_key
 from aioproducer.core.partitioner import Partitioner, PartitionerRecord, PartitionList
+from aioproducer.core.transaction import TransactionState
 from aioproducer.delivery import Delivery
 from aioproducer.errors import (
     BrokerError,
@@ -89,6 +90,7 @@ __all__ = [
     "TopicReport",
     "Transaction",
     "TransactionAbortedError",
+    "TransactionState",
     "TransactionStateError",
     "TransactionTimeoutError",
     "WrongLoopError",

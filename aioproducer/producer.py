@@ -178,6 +178,12 @@ class AsyncProducer(Generic[K, V]):
         """Where the producer is in its life; ``FAILED`` after a background task died."""
         return self._state
 
+    @property
+    def transaction_state(self) -> TransactionState | None:
+        """Where its transactions are; ``None`` without ``transactional_id`` or before start."""
+        manager = None if self._engine is None else self._engine.transactions
+        return None if manager is None else manager.scope.state
+
     async def start(self, *, initialize: bool = True) -> None:
         """Bind to the running loop, begin to connect and return.
 

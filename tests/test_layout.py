@@ -19,6 +19,7 @@ ELSEWHERE = {
     "config_values.py": "tests/test_config.py",
     "many.py": "tests/test_producer_unit.py",
     "options.py": "tests/test_config_reference.py",
+    "patterns/pool_members.py": "tests/patterns/test_transactional_pool.py",
     "producer.py": "tests/test_producer_unit.py",
     "version.py": "tests/test_exports.py",
     "cli/load.py": "tests/cli/test_demo.py",
