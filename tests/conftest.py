@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import inspect
+import os
 import re
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import hypothesis
 import pytest
 
 from aioproducer.testing import KafkaCluster, NodeControl
 from aioproducer.testing.releases import CURRENT
-from aioproducer.testing.where import VERSIONS, Found, start_kafka
+from aioproducer.testing.where import REQUIRE_VARIABLE, VERSIONS, Found, start_kafka
+from tests.postgres import PostgresMissingError, a_database, a_server
 
 # The same examples in every run, however busy the machine.
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, database=None)
@@ -27,6 +30,35 @@ INTEGRATION = Path(__file__).parent / "integration"
 
 _found = pytest.StashKey[Found]()
 _skipped = pytest.StashKey[list[str]]()
+
+
+# What REQUIRE=kafka,postgres,... in the environment may name: where it is absent, tests that need
+# it fail instead of being skipped. Each calls skip_or_fail() with its name.
+REQUIRABLE = frozenset({"kafka", "postgres"})
+
+
+def required() -> frozenset[str]:
+    """Return what this run must find."""
+    names = {name.strip() for name in os.environ.get("REQUIRE", "").split(",")} - {""}
+    unknown = names - REQUIRABLE
+    if unknown:
+        raise pytest.UsageError(
+            f"REQUIRE names {', '.join(sorted(unknown))}; there is {', '.join(sorted(REQUIRABLE))}"
+        )
+    return frozenset(names)
+
+
+def skip_or_fail(name: str, missing: str) -> NoReturn:
+    """Skip a test for want of something, or fail it if REQUIRE names that."""
+    assert name in REQUIRABLE
+    if name in required():
+        pytest.fail(f"REQUIRE names {name}, but {missing}", pytrace=False)
+    pytest.skip(missing)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if "kafka" in required():
+        os.environ[REQUIRE_VARIABLE] = "1"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -134,6 +166,24 @@ def node_control(kafka: KafkaCluster) -> Iterator[NodeControl]:
         pytest.skip(f"the nodes of this cluster cannot be ended: {kafka.describe()}")
     yield kafka
     kafka.restore()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL server: the one that DATABASE_URL names, or one of our own."""
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(a_server())
+        except PostgresMissingError as error:
+            skip_or_fail("postgres", str(error))
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres: str) -> Iterator[str]:
+    """An empty database that no other test uses."""
+    with a_database(postgres) as url:
+        yield url
 
 
 def skip_for_cluster(request: pytest.FixtureRequest, reason: str) -> None:

@@ -8,7 +8,7 @@ from collections import deque
 from itertools import islice
 from typing import Any
 
-from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]
+from aiokafka import AIOKafkaProducer
 
 from benchmarks.drivers.base import RECORDS_PER_LOOK, AsyncDriver, Pairs
 

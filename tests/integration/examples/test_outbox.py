@@ -1,0 +1,205 @@
+"""The outbox examples: killed at every step, each event ends in database and log exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+import pytest
+
+from aioproducer.testing.judge import ReadRecord, read_topic
+from tests.conftest import TopicFactory
+from tests.integration.examples.processes import KILLED, Example, wait_until
+
+KEYS = [f"order-{n}" for n in range(8)]
+
+
+class Outbox(NamedTuple):
+    """One of the two examples with a database and a topic of its own."""
+
+    example: Example
+    bootstrap: str
+    topic: str
+    rows: Callable[[str], list[tuple[object, ...]]]
+
+    def orders(self) -> list[object]:
+        return [key for (key,) in self.rows("SELECT idempotency_key FROM orders")]
+
+    def events(self) -> list[tuple[str, str, bool]]:
+        rows = self.rows("SELECT event_id, key, sent FROM outbox ORDER BY number")
+        return [(str(event), str(key), bool(sent)) for event, key, sent in rows]
+
+    def committed(self) -> list[ReadRecord]:
+        return read_topic(self.bootstrap, self.topic, isolation="read_committed")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def outbox(
+    request: pytest.FixtureRequest, tmp_path: Path, bootstrap: str, topic: TopicFactory
+) -> Outbox:
+    name = topic(2)
+    environment = {"AIOPRODUCER_BOOTSTRAP": bootstrap, "TOPIC": name}
+    if request.param == "sqlite":
+        path = str(tmp_path / "orders.sqlite")
+        environment["DATABASE"] = path
+        return Outbox(
+            Example("outbox_sqlite", tmp_path, environment), bootstrap, name, _sqlite(path)
+        )
+    url: str = request.getfixturevalue("database_url")
+    environment["DATABASE_URL"] = url
+    return Outbox(
+        Example("outbox_postgres", tmp_path, environment), bootstrap, name, _postgres(url)
+    )
+
+
+def _sqlite(path: str) -> Callable[[str], list[tuple[object, ...]]]:
+    def rows(statement: str) -> list[tuple[object, ...]]:
+        db = sqlite3.connect(path, timeout=30)
+        try:
+            return db.execute(statement).fetchall()
+        finally:
+            db.close()
+
+    return rows
+
+
+def _postgres(url: str) -> Callable[[str], list[tuple[object, ...]]]:
+    async def ask(statement: str) -> list[tuple[object, ...]]:
+        db = await asyncpg.connect(url)
+        try:
+            return [tuple(row) for row in await db.fetch(statement)]
+        finally:
+            await db.close()
+
+    return lambda statement: asyncio.run(ask(statement))
+
+
+def _place(outbox: Outbox, *keys: str, **environment: str) -> int:
+    return outbox.example.run("place", *keys, **environment)
+
+
+def _relay_until_all_is_sent(outbox: Outbox) -> None:
+    with outbox.example.running("relay") as relay:
+
+        def is_done() -> bool:
+            assert relay.poll() is None, outbox.example.output()
+            return all(sent for _, _, sent in outbox.events())
+
+        wait_until(is_done, 60, "every event is marked as sent")
+
+
+def _assert_exactly_once(outbox: Outbox, keys: list[str]) -> None:
+    assert Counter(outbox.orders()) == Counter(keys), outbox.example.output()
+    events = outbox.events()
+    assert Counter(key for _, key, _ in events) == Counter(keys)
+    assert all(sent for _, _, sent in events)
+    records = outbox.committed()
+    assert Counter((r.key or b"").decode() for r in records) == Counter(keys), (
+        outbox.example.output()
+    )
+    assert {json.loads(r.value or b"")["item"] for r in records} == {f"item of {k}" for k in keys}
+
+
+# Where the process that places orders, and where the relay, dies. {} is the example's own module.
+PLACING = [
+    "{}:insert_order:before:3",
+    "{}:insert_event:before:3",
+    "{}:insert_event:after:3",
+    "{}:place_order:after:3",
+]
+RELAYING = [
+    "{}:bookmark:before:1",
+    "{}:unsent:after:1",
+    "aioproducer.producer:AsyncProducer.begin_transaction:after:1",
+    "aioproducer.transaction:Transaction.send:after:5",
+    "aioproducer.transaction:Transaction.send_offsets:before:1",
+    "aioproducer.transaction:Transaction.send_offsets:amid:1",
+    "aioproducer.transaction:Transaction.send_offsets:after:1",
+    "aioproducer.producer:AsyncProducer.commit_transaction:before:1",
+    "aioproducer.runtime.coordinator_client:CoordinatorClient.end:amid:1",
+    "aioproducer.runtime.coordinator_client:CoordinatorClient.end:after:1",
+    "aioproducer.producer:AsyncProducer.commit_transaction:after:1",
+    # The first call marks what the bookmark says, the second what was just committed.
+    "{}:mark_sent:before:2",
+    "{}:mark_sent:after:2",
+]
+
+
+@pytest.mark.parametrize("point", PLACING)
+def test_a_crash_while_an_order_is_placed_leaves_nothing_half_done(
+    outbox: Outbox, point: str
+) -> None:
+    crash = point.format(outbox.example.module)
+    assert _place(outbox, *KEYS, CRASH=crash) == KILLED, outbox.example.output()
+    placed = outbox.orders()
+    assert len(placed) == (3 if "place_order" in point else 2)
+    assert len(outbox.events()) == len(placed)
+    # The client had no answer, and repeats all it asked for.
+    assert _place(outbox, *KEYS) == 0, outbox.example.output()
+    _relay_until_all_is_sent(outbox)
+    _assert_exactly_once(outbox, KEYS)
+
+
+@pytest.mark.parametrize("point", RELAYING)
+def test_a_crash_while_events_are_relayed_neither_loses_nor_doubles_one(
+    outbox: Outbox, point: str
+) -> None:
+    assert _place(outbox, *KEYS) == 0, outbox.example.output()
+    crash = point.format(outbox.example.module)
+    assert outbox.example.run("relay", CRASH=crash) == KILLED, outbox.example.output()
+    _relay_until_all_is_sent(outbox)
+    _assert_exactly_once(outbox, KEYS)
+
+
+def test_the_gap_between_the_two_commits_is_real_and_closed_by_the_bookmark(
+    outbox: Outbox,
+) -> None:
+    """Else the crash tests would prove nothing: here the log has events that the database lacks."""
+    _place(outbox, *KEYS)
+    crash = f"{outbox.example.module}:mark_sent:before:2"
+    assert outbox.example.run("relay", CRASH=crash) == KILLED
+    assert len(outbox.committed()) == len(KEYS)
+    assert not any(sent for _, _, sent in outbox.events())
+    _relay_until_all_is_sent(outbox)
+    _assert_exactly_once(outbox, KEYS)
+
+
+def test_kills_at_random_neither_lose_nor_double_an_event(outbox: Outbox) -> None:
+    rng = random.Random(5)
+    keys = [f"order-{n}" for n in range(600)]
+    for end in range(100, 601, 100):
+        # The killing ends both: leaving the block is kill -9.
+        with (
+            outbox.example.running("relay"),
+            outbox.example.running("place", *keys[:end]),
+        ):
+            time.sleep(rng.uniform(0.6, 2.0))
+    assert _place(outbox, *keys) == 0, outbox.example.output()
+    _relay_until_all_is_sent(outbox)
+    _assert_exactly_once(outbox, keys)
+
+
+def test_a_newer_relay_takes_over_from_one_that_still_runs(outbox: Outbox) -> None:
+    with outbox.example.running("relay") as older:
+        _place(outbox, *KEYS[:4])
+        wait_until(lambda: _sent(outbox) == 4, 60, "four events are sent")
+        with outbox.example.running("relay") as newer:
+            _place(outbox, *KEYS)
+            # Whoever of the two has the next event: the older learns that it is fenced.
+            wait_until(lambda: older.poll() is not None, 60, "the older relay ends")
+            wait_until(lambda: _sent(outbox) == len(KEYS), 60, "all events are sent")
+            assert newer.poll() is None
+    assert "ProducerFencedError" in outbox.example.output()
+    _assert_exactly_once(outbox, KEYS)
+
+
+def _sent(outbox: Outbox) -> int:
+    return sum(sent for _, _, sent in outbox.events())

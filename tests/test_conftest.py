@@ -1,0 +1,37 @@
+"""What a run must find, by REQUIRE in the environment."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import required, skip_or_fail
+
+
+def test_nothing_is_required_unless_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REQUIRE", raising=False)
+    assert required() == frozenset()
+    with pytest.raises(pytest.skip.Exception, match="no server here"):
+        skip_or_fail("postgres", "no server here")
+
+
+@pytest.mark.parametrize("names", ["postgres", "kafka,postgres", " kafka , postgres ,"])
+def test_what_is_named_fails_where_it_is_absent(
+    monkeypatch: pytest.MonkeyPatch, names: str
+) -> None:
+    monkeypatch.setenv("REQUIRE", names)
+    assert "postgres" in required()
+    with pytest.raises(pytest.fail.Exception, match="REQUIRE names postgres, but no server here"):
+        skip_or_fail("postgres", "no server here")
+
+
+def test_naming_another_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUIRE", "kafka")
+    with pytest.raises(pytest.skip.Exception):
+        skip_or_fail("postgres", "no server here")
+
+
+def test_a_name_that_nothing_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt name would require nothing."""
+    monkeypatch.setenv("REQUIRE", "kafka,postgress")
+    with pytest.raises(pytest.UsageError, match="postgress; there is kafka, postgres"):
+        required()
