@@ -3,8 +3,8 @@
     CRASH=module:qualified.name:before:3 python -m tests.integration.examples.crashing MODULE ARG...
 
 dies at the third call of that function, before or after its work; "amid" lets it begin and dies a
-moment later. SLOW=module:name:0.5 lets each call of a coroutine function take that many seconds
-more. "MARK" names a file that comes into being with the point, so that a test knows it was reached.
+moment later. END=SIGSTOP freezes it instead. SLOW=module:name:0.5 lets each call of a coroutine
+function take that many seconds more.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 # How long a request may be under way before the end, in seconds.
@@ -25,9 +24,7 @@ _AMID = 0.003
 
 
 def die() -> None:
-    if "MARK" in os.environ:
-        Path(os.environ["MARK"]).touch()
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.Signals[os.environ.get("END", "SIGKILL")])
 
 
 def owner_of(place: str) -> tuple[Any, str]:

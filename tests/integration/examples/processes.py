@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,10 +18,17 @@ _HARNESS = "tests.integration.examples.crashing"
 class Example:
     """One example with its environment, to be run again and again."""
 
-    def __init__(self, module: str, logs: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        module: str,
+        logs: Path,
+        environment: Mapping[str, str] | None = None,
+        arguments: Sequence[str] = (),
+    ) -> None:
         self.module = f"examples.{module}"
         self.logs = logs
-        self.environment = dict(environment)
+        self.environment = dict(environment or {})
+        self.arguments = list(arguments)
         self._runs = 0
 
     @contextmanager
@@ -31,7 +38,7 @@ class Example:
         log = self.logs / f"{self._runs}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", _HARNESS, self.module, *arguments],
+                [sys.executable, "-m", _HARNESS, self.module, *self.arguments, *arguments],
                 cwd=ROOT,
                 env=os.environ | {"PYTHONPATH": str(ROOT)} | self.environment | environment,
                 stdin=subprocess.DEVNULL,
