@@ -7,7 +7,7 @@ ARGS ?=
 SEEDS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench torture simulate fuzz clean
+.PHONY: help demo test lint bench torture simulate mutate fuzz clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ torture: .venv/.installed-dev  ## an hour of faults on a real cluster; nothing l
 
 simulate: .venv/.installed-dev  ## run the simulated world: SEEDS=1000, SEEDS=40-49, SEEDS=7-7
 	$(BIN)/python -m tests.simulation $(SEEDS) $(ARGS)
+
+mutate: .venv/.installed-dev  ## plant deliberate bugs; the simulated world must find each of them
+	$(BIN)/python -m tests.simulation.mutate $(ARGS)
 
 fuzz: .venv/.installed-dev  ## a million damaged answers: only documented errors, within bounds
 	$(BIN)/python -m tests.fuzz $(ARGS)

@@ -100,6 +100,7 @@ class FakePartition:
         self.lapses: list[Lapse] = []
         self.seen_in_order: list[tuple[int, int, int]] = []
         self._producers: dict[int, _ProducerState] = {}
+        self._ancient: set[bytes | None] = set()
 
     @property
     def records(self) -> list[DecodedRecord]:
@@ -135,6 +136,8 @@ class FakePartition:
             return Appended(MESSAGE_TOO_LARGE)
         self.seen_in_order.append((batch.producer_id, batch.producer_epoch, batch.base_sequence))
         if batch.producer_id >= 0:
+            if batch.records[0].value in self._ancient:
+                return Appended(OUT_OF_ORDER_SEQUENCE)
             known = self._producers.get(batch.producer_id)
             duplicate = _duplicate(known, batch)
             if duplicate is not None:
@@ -207,6 +210,18 @@ class FakePartition:
         """Lose what is known of producers, as after producer.id.expiration.ms."""
         self._producers.clear()
         self.lapses.append(Lapse(now, why, forgets=True))
+
+    def jump(self, producer_id: int, epoch: int, sequence: int) -> bool:
+        """Have the producer's last sequence be ``sequence``, as after many more records."""
+        state = self._producers.get(producer_id)
+        if state is None or state.epoch != epoch or state.last_sequence < 0:
+            return False
+        state.last_sequence = sequence
+        # What is here already is two thousand million records back. A copy of it that comes late
+        # from a connection long lost would not be taken for a new batch, had they been written.
+        state.batches.clear()
+        self._ancient.update(stored.batch.records[0].value for stored in self.stored)
+        return True
 
     def _remember(self, stored: StoredBatch) -> None:
         batch = stored.batch

@@ -30,6 +30,9 @@ _QUIET_TURNS = 4
 uvloop polls after the first of them; the second and third are for what an answer set going.
 """
 
+_TURNS_ANEW = 12
+"""Within so many turns another stall starts the reading anew; a loop that always stalls judges."""
+
 _MOST_TURNS = 100
 _LONGEST_WAIT = 1.0
 """However much there is to read, an alarm is judged after so many turns and seconds."""
@@ -50,7 +53,17 @@ class StallFigures:
 class Alarm:
     """A timer that gives the loop turns to read before it calls; ``cancel()`` holds until then."""
 
-    __slots__ = ("_call", "_fired_at", "_handle", "_heard", "_quiet", "_turns", "_watch", "_when")
+    __slots__ = (
+        "_call",
+        "_fired_at",
+        "_handle",
+        "_heard",
+        "_quiet",
+        "_turned_at",
+        "_turns",
+        "_watch",
+        "_when",
+    )
 
     def __init__(self, watch: StallWatch, when: float, call: Callable[[], object]) -> None:
         self._watch = watch
@@ -59,7 +72,7 @@ class Alarm:
         self._turns = 0
         self._quiet = 0
         self._heard = 0
-        self._fired_at = 0.0
+        self._fired_at = self._turned_at = 0.0
         self._handle: asyncio.Handle = watch._loop.call_at(when, self._fire)
 
     def cancel(self) -> None:
@@ -68,18 +81,24 @@ class Alarm:
 
     def _fire(self) -> None:
         watch = self._watch
-        self._fired_at = watch.note(self._when)
+        self._fired_at = self._turned_at = watch.note(self._when)
         self._heard = watch._reads
         self._handle = watch._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
         watch = self._watch
+        now = watch._loop.time()
+        if now - self._turned_at > TOLERANCE and self._turns < _TURNS_ANEW:
+            # It stood still again between two turns, and what came meanwhile is unread too.
+            self._fired_at = now
+            self._quiet = 0
+        self._turned_at = now
         self._turns += 1
         self._quiet += 1
         if watch._reads != self._heard:
             self._heard = watch._reads
             self._quiet = 0
-        too_long = self._turns >= _MOST_TURNS or watch._loop.time() - self._fired_at > _LONGEST_WAIT
+        too_long = self._turns >= _MOST_TURNS or now - self._fired_at > _LONGEST_WAIT
         if self._quiet < _QUIET_TURNS and (self._turns < _QUIET_TURNS or not too_long):
             self._handle = watch._loop.call_soon(self._turn)
         else:

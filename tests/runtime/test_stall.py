@@ -223,6 +223,47 @@ class TestJudging:
         assert await judged <= 1 + 0.2 + 1 + 0.4
         watch.close()
 
+    async def test_another_stall_while_it_reads_starts_the_reading_anew(self) -> None:
+        """What came in the second stall is as unread as what came in the first."""
+        watch = StallWatch("me")
+        loop = asyncio.get_running_loop()
+        judged = loop.create_future()
+        turns = 0
+        watch.call_later(1, lambda: judged.set_result(turns))
+
+        def hop(left: int) -> None:
+            nonlocal turns
+            turns += 1
+            if not left:
+                block(5)
+                turns = 0
+            if not judged.done():
+                loop.call_soon(hop, left - 1)
+
+        loop.call_later(1, hop, 3)
+        await asyncio.sleep(0.5)
+        block(5)
+        assert await judged >= 3
+        watch.close()
+
+    async def test_a_loop_that_stands_still_in_every_turn_judges_all_the_same(self) -> None:
+        watch = StallWatch("me")
+        loop = asyncio.get_running_loop()
+        judged = loop.create_future()
+        turns = 0
+        watch.call_later(1, lambda: judged.set_result(turns))
+
+        def stand_still() -> None:
+            nonlocal turns
+            turns += 1
+            block(5)
+            if not judged.done():
+                loop.call_soon(stand_still)
+
+        stand_still()
+        assert await judged < 30
+        watch.close()
+
     async def test_an_alarm_can_be_called_off_until_it_has_judged(self) -> None:
         watch = StallWatch("me")
         calls: list[str] = []

@@ -11,9 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
+import aioproducer
 from tests.simulation.run import Simulation
 
 _CHUNK = 25
+_SMALL_CHUNK = 5
+"""Of seeds that are run until one fails."""
 _EACH_CALM = 10
 """Each tenth seed is run a second time without any fault: then nothing may fail."""
 _MOST_TOLD = 5
@@ -90,9 +93,9 @@ def parse_seeds(text: str) -> range:
     return seeds
 
 
-def _chunks(seeds: range) -> Iterator[range]:
-    for start in range(0, len(seeds), _CHUNK):
-        yield seeds[start : start + _CHUNK]
+def _chunks(seeds: range, size: int) -> Iterator[range]:
+    for start in range(0, len(seeds), size):
+        yield seeds[start : start + size]
 
 
 def _say(line: str) -> None:
@@ -122,7 +125,7 @@ def _counts(counts: Counter[str]) -> str:
 def _run_all(seeds: range, workers: int, *, stop: bool) -> int:
     started = time.monotonic()
     total = Tally()
-    for part in _tallies(seeds, workers):
+    for part in _tallies(seeds, workers, _SMALL_CHUNK if stop else _CHUNK):
         total.add(part)
         for name in part.wrong:
             _say(f"SEED {name} FAILED")
@@ -137,8 +140,8 @@ def _run_all(seeds: range, workers: int, *, stop: bool) -> int:
     return 1 if total.wrong else 0
 
 
-def _tallies(seeds: range, workers: int) -> Iterable[Tally]:
-    chunks = list(_chunks(seeds))
+def _tallies(seeds: range, workers: int, size: int) -> Iterable[Tally]:
+    chunks = list(_chunks(seeds, size))
     if workers == 1:
         yield from map(run_chunk, chunks)
         return
@@ -175,7 +178,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--calm", action="store_true", help="with one seed: let nothing go wrong")
     parser.add_argument("--stop", action="store_true", help="stop soon after the first failure")
+    parser.add_argument("--package", help="fail unless this is the package that is run")
     options = parser.parse_args(arguments)
+    there = os.path.dirname(aioproducer.__file__)
+    if options.package and not os.path.samefile(options.package, there):
+        parser.error(f"the package that is run is {there}")
     try:
         seeds = parse_seeds(options.seeds)
     except ValueError as error:

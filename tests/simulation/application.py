@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aioproducer import AsyncProducer, Delivery
 from aioproducer.errors import BufferExhaustedError, MetadataNotReadyError
 from aioproducer.runtime.engine import Engine
+from tests.fake_log import FakePartition
 from tests.simulation.audit import audit
 from tests.simulation.faults import POISON
 from tests.simulation.plan import Plan
@@ -32,6 +33,8 @@ class Sent:
     timeout: float | None = None
     poison: bool = False
     cancelled: bool = False
+    # Cancelled while it waited for metadata or memory: it must never be sent.
+    withdrawn: bool = False
     done_at: float | None = None
     blocked_after: float = 0.0
 
@@ -63,7 +66,9 @@ class Application:
         producer: AsyncProducer[Any, Any],
         engine: Engine,
         strike: Callable[[], None],
+        partitions_of: Callable[[str], Sequence[FakePartition]],
     ) -> None:
+        self._partitions_of = partitions_of
         self.sent: list[Sent] = []
         self.violations: list[str] = []
         self.outcomes: Counter[str] = Counter()
@@ -98,12 +103,31 @@ class Application:
             if self._strikes and len(self.sent) >= self._strikes[0]:
                 del self._strikes[0]
                 self._strike()
+            if self._plan.wraps and len(self.sent) % 8 == 0:
+                self._age()
             self._send_one()
             pause = rng.random()
             if pause < 0.2:
                 await self._drain()
             elif pause < 0.5:
                 await asyncio.sleep(rng.choice([0, 0.001, 0.01, 0.1]))
+
+    def _age(self) -> None:
+        """Have sequences that are at rest continue just before they wrap."""
+        for queue in self._engine.intake.queues():
+            sequences = queue.sequences
+            if sequences is None or sequences.identity is None or sequences.broken:
+                continue
+            stamped = any(batch.is_stamped for batch in queue.waiting)
+            old = sequences.last_acked_sequence
+            if queue.on_wire or stamped or old < 0 or old + 1 != sequences.next_sequence:
+                continue
+            last = 2**31 - 1 - self._rng.randint(0, 4)
+            partitions = self._partitions_of(queue.topic.name)
+            there = queue.index < len(partitions)
+            if there and old < last and partitions[queue.index].jump(*sequences.identity, last):
+                sequences.last_acked_sequence = last
+                sequences.next_sequence = (last + 1) % 2**31
 
     async def _drain(self) -> None:
         try:
@@ -129,7 +153,7 @@ class Application:
             return
         if queues and not delivery.done() and delivery._fate.withdraw is None:
             self.violations.append(f"record {number} overtook those who wait for memory")
-        if number % 4 == 0:
+        if number % 2 == 0:
             self.violations += audit(self._engine, self._plan)
         sent = Sent(
             number, topic, partition, self._loop.now, delivery, self._loop.blocked_for,
@@ -167,8 +191,10 @@ class Application:
         sent.blocked_after = self._loop.blocked_for
 
     def _cancel(self, sent: Sent) -> None:
+        waited = sent.delivery._fate.withdraw is not None and not sent.delivery.done()
         if sent.delivery.cancel():
             sent.cancelled = True
+            sent.withdrawn = waited
 
     async def _flush_now_and_then(self) -> None:
         rng = self._rng

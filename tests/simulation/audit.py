@@ -9,6 +9,8 @@ from aioproducer.runtime.engine import Engine
 from aioproducer.wire.record_batch import HEADER_SIZE
 from tests.simulation.plan import Plan
 
+_SEQUENCES = 2**31
+
 
 def audit(engine: Engine, plan: Plan) -> list[str]:
     """Return what does not balance."""
@@ -47,13 +49,38 @@ def _audit_queue(queue: PartitionQueue, plan: Plan) -> list[str]:
         order = [batch.order for batch in line]
         if order != sorted(order):
             found.append(f"{where} holds its batches in the order {order}")
+    found += _audit_sequences(queue, where)
     largest = plan.options["batch_size"]
     for batch in _batches(queue):
         # The parts of a split share what their batch was charged, none by its own size.
-        whole = len(batch.order) == 1 and not batch.expired
+        whole = len(batch.order) == 1
         if whole and len(batch.body) > batch.charged - batch.count * RECORD_OVERHEAD:
             found.append(f"{batch} holds {len(batch.body)} bytes for {batch.charged}")
         size = len(batch.body) + HEADER_SIZE
         if size > largest and batch.count > 1 and plan.options["compression_type"] == "none":
             found.append(f"{batch} takes {size} bytes, batch.size is {largest}")
     return found
+
+
+def _audit_sequences(queue: PartitionQueue, where: str) -> list[str]:
+    """What is stamped must follow one another without a gap, up to the next sequence."""
+    sequences = queue.sequences
+    if sequences is None or sequences.identity is None or sequences.broken:
+        return []
+    stamped = sorted(
+        (batch for batch in _batches(queue) if batch.stamp[:2] == sequences.identity),
+        key=lambda batch: batch.order,
+    )
+    if not stamped:
+        return []
+    before = (stamped[0].stamp.base_sequence - 1 - sequences.last_acked_sequence) % _SEQUENCES
+    if 0 < before < _SEQUENCES // 2:
+        return [f"{where}: {stamped[0]} cannot follow {sequences.last_acked_sequence}"]
+    nexts = [*(batch.stamp.base_sequence for batch in stamped[1:]), sequences.next_sequence]
+    for batch, following in zip(stamped, nexts, strict=True):
+        # A younger one that was acknowledged is gone already.
+        gap = (following - batch.next_sequence) % _SEQUENCES
+        beyond_acknowledged = (following - 1 - sequences.last_acked_sequence) % _SEQUENCES
+        if gap and 0 < beyond_acknowledged < _SEQUENCES // 2:
+            return [f"{where}: after {batch} come {nexts}, {sequences.last_acked_sequence} is in"]
+    return []

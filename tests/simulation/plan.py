@@ -34,6 +34,8 @@ class Plan:
     lapses: bool
     # The application holds the loop now and then.
     blocks: bool
+    # Sequences are about to wrap, as after two thousand million records.
+    wraps: bool
     # Some records are ones that brokers refuse.
     poison: bool
     # After how many records something happens in any case.
@@ -63,6 +65,11 @@ class Plan:
     def longest(self) -> float:
         """Seconds within which every record must be settled."""
         return max(self.delivery_timeout, float(self.options["max_block_ms"]) / 1000)
+
+    @property
+    def is_generous(self) -> bool:
+        """Whether all records get through in time when nothing goes wrong."""
+        return self.delivery_timeout >= 60 and self.options["max_block_ms"] >= 10_000
 
     @property
     def tells_topic_ids(self) -> bool:
@@ -115,6 +122,9 @@ def make_plan(rng: random.Random, *, calm: bool = False) -> Plan:
         options["retries"] = rng.choice([0, 1, 3])
     nodes = rng.randint(1, 4)
     records = rng.randint(FEWEST_RECORDS, 110)
+    lapses = not calm and rng.random() < 0.3
+    # A log cut short would remember sequences from before the jump.
+    wraps = not lapses and rng.random() < 0.25
     return Plan(
         options=options,
         nodes=nodes,
@@ -124,11 +134,12 @@ def make_plan(rng: random.Random, *, calm: bool = False) -> Plan:
         fault_rate=rng.choice([0.0, 0.02, 0.1, 0.3]),
         chaos=rng.choice([0.2, 1.0] if linger > 1000 else [0.05, 0.2, 1.0]),
         slow=rng.choice([0.0005, 0.002, 0.02]),
-        truncates=rng.random() < 0.5,
+        truncates=not wraps and rng.random() < 0.6,
         calm=calm,
         versions=rng.choice([KAFKA_4, KAFKA_4, KAFKA_3_9, KAFKA_2_8, KAFKA_2_1]),
-        lapses=not calm and rng.random() < 0.3,
+        lapses=lapses,
         blocks=not calm and rng.random() < 0.3,
         poison=rng.random() < 0.25,
+        wraps=wraps,
         strikes=sorted(rng.sample(range(1, records), 4)),
     )

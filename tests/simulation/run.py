@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aioproducer import AsyncProducer, Delivery
+from aioproducer.errors import DeliveryTimeoutError
 from aioproducer.records import CloseReport
 from aioproducer.runtime.engine import Engine
+from tests.fake_log import FakePartition
 from tests.simulation.application import Application, Sent
 from tests.simulation.audit import audit
 from tests.simulation.faults import Faults
@@ -107,8 +109,10 @@ class Simulation:
         engine = self._engine()
         self.havoc = Havoc(self.faults)
         self.application = Application(
-            plan, self.rng, self.producer, engine, self.havoc.strike if not plan.calm else _nothing
-        )
+            plan, self.rng, self.producer, engine,
+            strike=self.havoc.strike if not plan.calm else _nothing,
+            partitions_of=self._partitions_of,
+        )  # fmt: skip
         chaos = asyncio.create_task(self.havoc.now_and_then())
         reader = asyncio.create_task(self.application.read_failures())
         await self.application.send_everything()
@@ -132,7 +136,12 @@ class Simulation:
         self.outcomes += invariants.outcomes
         self.exceptions += invariants.exceptions
         self._check_report(report)
+        self._check_epoch(engine, invariants)
         self._check_amount()
+
+    def _partitions_of(self, name: str) -> list[FakePartition]:
+        topic = self.faults.cluster.topics.get(name)
+        return [] if topic is None else topic.partitions
 
     def _engine(self) -> Engine:
         assert self.producer._engine is not None
@@ -181,9 +190,14 @@ class Simulation:
             flush = asyncio.ensure_future(self.producer.flush(0.0001))
             await asyncio.wait([flush])
             flush.exception()
+        if self.plan.lapses:
+            longest += self.plan.delivery_timeout
         await asyncio.wait([delivery], timeout=longest)
         took = loop.time() - started
-        if not delivery.done() or delivery.exception() is not None:
+        if self.plan.lapses and _is_in_doubt(delivery):
+            # Its first attempt was not answered, and what it has to follow was lost.
+            self.exceptions["in doubt until its time was over"] += 1
+        elif not delivery.done() or delivery.exception() is not None:
             self.violations.append(f"{delivery!r} after {took} s ({style}), although all is well")
         elif style == "linger" and took < self.plan.linger - 1e-6:
             self.violations.append(f"{delivery!r} lingered for {took} s only")
@@ -227,6 +241,16 @@ class Simulation:
             if times not in expected:
                 self.violations.append(f"failures() told {times} times of record {sent.number}")
 
+    def _check_epoch(self, engine: Engine, invariants: Invariants) -> None:
+        """The epoch is raised for a reason only: a batch that failed, or a broker that forgot."""
+        identity = engine.keeper.identity
+        reasons = self.plan.poison or self.plan.lapses or self.plan.truncates
+        reasons = reasons or self.faults.counts["sequence"] or self.extra
+        if identity is None or reasons or not identity.epoch:
+            return
+        if not any(invariants.may_break_sequence(sent) for sent in self.sent):
+            self.violations.append(f"the epoch was raised to {identity.epoch} for nothing")
+
     def _check_rest(self, engine: Engine) -> None:
         own = {asyncio.current_task()}
         left = asyncio.all_tasks() - own
@@ -255,6 +279,11 @@ class Simulation:
             if excused and "nobody looked" in context["message"]:
                 continue
             self.violations.append(f"the loop was told: {context}")
+
+
+def _is_in_doubt(delivery: Delivery) -> bool:
+    error = delivery.exception() if delivery.done() else None
+    return isinstance(error, DeliveryTimeoutError) and error.persisted == "maybe"
 
 
 def _nothing() -> None:
