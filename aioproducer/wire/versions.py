@@ -18,12 +18,14 @@ class ApiKey(IntEnum):
     PRODUCE = 0
     METADATA = 3
     FIND_COORDINATOR = 10
+    SASL_HANDSHAKE = 17
     API_VERSIONS = 18
     INIT_PRODUCER_ID = 22
     ADD_PARTITIONS_TO_TXN = 24
     ADD_OFFSETS_TO_TXN = 25
     END_TXN = 26
     TXN_OFFSET_COMMIT = 28
+    SASL_AUTHENTICATE = 36
 
     @property
     def kafka_name(self) -> str:
@@ -54,8 +56,13 @@ SPOKEN: Mapping[ApiKey, VersionRange] = MappingProxyType(
         ApiKey.ADD_OFFSETS_TO_TXN: VersionRange(0, 4),
         ApiKey.END_TXN: VersionRange(0, 5),
         ApiKey.TXN_OFFSET_COMMIT: VersionRange(0, 5),
+        ApiKey.SASL_HANDSHAKE: VersionRange(1, 1),
+        ApiKey.SASL_AUTHENTICATE: VersionRange(0, 2),
     }
 )
+
+NEVER_FLEXIBLE = 2**15
+"""Above every version: of SaslHandshake there will be no flexible one (KAFKA-9577)."""
 
 FLEXIBLE_FROM: Mapping[ApiKey, int] = MappingProxyType(
     {
@@ -68,6 +75,8 @@ FLEXIBLE_FROM: Mapping[ApiKey, int] = MappingProxyType(
         ApiKey.ADD_OFFSETS_TO_TXN: 3,
         ApiKey.END_TXN: 3,
         ApiKey.TXN_OFFSET_COMMIT: 3,
+        ApiKey.SASL_HANDSHAKE: NEVER_FLEXIBLE,
+        ApiKey.SASL_AUTHENTICATE: 2,
     }
 )
 

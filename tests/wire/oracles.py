@@ -23,9 +23,10 @@ from typing import Any
 
 from kafka.protocol import metadata as kafka_python_metadata  # type: ignore[import-untyped]
 from kafka.protocol import producer as kafka_python_producer
+from kafka.protocol import sasl as kafka_python_sasl
 from kio.schema.errors import ErrorCode
 from kio.serial import entity_reader, entity_writer
-from kio.static.primitive import TZAware, i32Timedelta
+from kio.static.primitive import TZAware, i32Timedelta, i64Timedelta
 
 Values = Mapping[str, Any]
 
@@ -38,7 +39,7 @@ def _snake(name: str) -> str:
 
 
 def _kafka_python_class(name: str) -> Any:
-    for module in (kafka_python_metadata, kafka_python_producer):
+    for module in (kafka_python_metadata, kafka_python_producer, kafka_python_sasl):
         if hasattr(module, name):
             return getattr(module, name)
     raise AssertionError(f"kafka-python has no {name}")
@@ -82,8 +83,9 @@ def _kio_class(name: str, version: int) -> Any:
 
 def _kio_value(hint: Any, kafka_type: str | None, value: Any) -> Any:
     match kafka_type:
-        case "timedelta_i32":
-            return i32Timedelta.parse(datetime.timedelta(milliseconds=value))
+        case "timedelta_i32" | "timedelta_i64":
+            wide = i64Timedelta if kafka_type == "timedelta_i64" else i32Timedelta
+            return wide.parse(datetime.timedelta(milliseconds=value))
         case "datetime_i64":
             if value == -1:
                 return None
@@ -169,6 +171,8 @@ class _SchemaEncoder:
             return struct.pack(_SCALARS[kind], value)
         if kind == "uuid":
             return bytes(value)
+        if kind == "bytes":
+            return self.sized(value, ">i")
         if kind == "string":
             return self.sized(None if value is None else value.encode(), ">h")
         if kind.startswith("[]"):

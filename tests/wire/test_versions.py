@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from aioproducer.errors import BrokerError
 from aioproducer.wire.versions import (
     FLEXIBLE_FROM,
+    NEVER_FLEXIBLE,
     SPOKEN,
     ApiKey,
     VersionRange,
@@ -42,7 +43,8 @@ def test_the_tables_agree_with_apaches_schemas(api: ApiKey) -> None:
     assert schema["apiKey"] == api
     assert low <= SPOKEN[api].minimum
     assert SPOKEN[api].maximum == LAST_FOR_CLIENTS.get(api, stable)
-    assert schema["flexibleVersions"] == f"{FLEXIBLE_FROM[api]}+"
+    first = FLEXIBLE_FROM[api]
+    assert schema["flexibleVersions"] == ("none" if first == NEVER_FLEXIBLE else f"{first}+")
 
 
 @every_api

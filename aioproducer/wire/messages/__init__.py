@@ -45,6 +45,11 @@ from aioproducer.wire.messages.produce import (
     ProduceTopicResponse,
     RecordError,
 )
+from aioproducer.wire.messages.sasl_authenticate import (
+    SaslAuthenticateRequest,
+    SaslAuthenticateResponse,
+)
+from aioproducer.wire.messages.sasl_handshake import SaslHandshakeRequest, SaslHandshakeResponse
 from aioproducer.wire.messages.txn_offset_commit import (
     OffsetPartition,
     OffsetTopic,
@@ -83,6 +88,10 @@ __all__ = [
     "RecordError",
     "Request",
     "Response",
+    "SaslAuthenticateRequest",
+    "SaslAuthenticateResponse",
+    "SaslHandshakeRequest",
+    "SaslHandshakeResponse",
     "TopicMetadata",
     "TxnOffsetCommitRequest",
     "TxnOffsetCommitResponse",

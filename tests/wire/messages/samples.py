@@ -17,6 +17,8 @@ from aioproducer.wire.messages import (
     MetadataResponse,
     ProduceResponse,
     Response,
+    SaslAuthenticateResponse,
+    SaslHandshakeResponse,
     TxnOffsetCommitResponse,
 )
 from aioproducer.wire.versions import SPOKEN, ApiKey
@@ -135,6 +137,13 @@ VALUES: dict[type[Response], dict[str, Any]] = {
         "producer_id": 4000,
         "producer_epoch": 3,
     },
+    SaslHandshakeResponse: {"error_code": 33, "mechanisms": ["PLAIN", "SCRAM-SHA-256"]},
+    SaslAuthenticateResponse: {
+        "error_code": 58,
+        "error_message": "wrong password",
+        "auth_bytes": b"a challenge",
+        "session_lifetime_ms": 3_600_000,
+    },
     FindCoordinatorResponse: {
         "throttle_time_ms": 7,
         "error_code": 15,
@@ -198,6 +207,8 @@ API_OF: dict[type[Response], ApiKey] = {
     AddOffsetsToTxnResponse: ApiKey.ADD_OFFSETS_TO_TXN,
     TxnOffsetCommitResponse: ApiKey.TXN_OFFSET_COMMIT,
     EndTxnResponse: ApiKey.END_TXN,
+    SaslHandshakeResponse: ApiKey.SASL_HANDSHAKE,
+    SaslAuthenticateResponse: ApiKey.SASL_AUTHENTICATE,
 }
 
 

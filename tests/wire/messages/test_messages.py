@@ -20,6 +20,8 @@ from aioproducer.wire.messages import (
     ProduceTopic,
     Request,
     Response,
+    SaslAuthenticateRequest,
+    SaslHandshakeRequest,
     TxnOffsetCommitRequest,
     frame_request,
 )
@@ -40,6 +42,8 @@ REQUESTS: list[Request[Response]] = [
         "payments", "readers", 4000, 3, [OffsetTopic("orders", [OffsetPartition(0, 17)])]
     ),
     EndTxnRequest("payments", 4000, 3, committed=True),
+    SaslHandshakeRequest("PLAIN"),
+    SaslAuthenticateRequest(b"\0alice\0secret"),
     ProduceRequest(
         None, -1, 30000, [ProduceTopic("orders", TOPIC_ID, [ProducePartition(3, BATCH)])]
     ),
