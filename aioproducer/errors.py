@@ -15,6 +15,7 @@
      +-- MetadataNotReadyError
      +-- MalformedResponseError
      +-- ClusterConnectionError
+     |    +-- AuthenticationError
      +-- TransactionAbortedError
      +-- FatalTransactionError
      |    +-- ProducerFencedError, InvalidProducerIdMappingError (both BrokerError as well)
@@ -207,6 +208,16 @@ class ClusterConnectionError(ProducerError):
             attempts=attempts,
         )
         self.addresses = addresses
+
+
+class AuthenticationError(ClusterConnectionError):
+    """A broker and this producer do not accept each other: TLS or SASL refused.
+
+    Where a broker answered with an error code, that error is the `__cause__`.
+    """
+
+    retriable = False
+    what_next = "Correct what the message names; later sends try again, with new credentials."
 
 
 class ProducerTimeoutError(ProducerError, TimeoutError):
