@@ -4,8 +4,10 @@ from aioproducer.core.lifecycle import LifeState
 from aioproducer.core.murmur2 import partition_of_key
 from aioproducer.core.partitioner import Partitioner, PartitionerRecord, PartitionList
 from aioproducer.core.transaction import TransactionState
+from aioproducer.credentials import Credentials, OAuthToken
 from aioproducer.delivery import Delivery
 from aioproducer.errors import (
+    AuthenticationError,
     BrokerError,
     BufferExhaustedError,
     ClusterConnectionError,
@@ -51,11 +53,13 @@ from aioproducer.version import __version__
 
 __all__ = [
     "AsyncProducer",
+    "AuthenticationError",
     "BrokerError",
     "BufferExhaustedError",
     "CloseReport",
     "ClusterConnectionError",
     "ConfigurationError",
+    "Credentials",
     "Delivery",
     "DeliveryTimeoutError",
     "FailedRecord",
@@ -69,6 +73,7 @@ __all__ = [
     "MetadataTimeoutError",
     "MetricsSnapshot",
     "NotStartedError",
+    "OAuthToken",
     "OffsetAndMetadata",
     "PartitionInfo",
     "PartitionList",

@@ -10,11 +10,13 @@ in `notices`, and `explain()` shows where each value comes from.
 from __future__ import annotations
 
 import difflib
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from aioproducer.config_rules import Draft, apply_rules
+from aioproducer.config_security import judge_security
 from aioproducer.config_table import (
     BY_NAME,
     FOREIGN_NAMES,
@@ -26,7 +28,11 @@ from aioproducer.config_table import (
     Refused,
 )
 from aioproducer.config_values import parse
+from aioproducer.credentials import CredentialsProvider, TokenProvider
 from aioproducer.errors import ConfigurationError
+
+HIDDEN = "(hidden)"
+"""What stands for a secret wherever values are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -74,6 +80,42 @@ class ProducerConfig:
     receive_buffer_bytes: int
     transactional_id: str | None
     transaction_timeout_ms: int
+    security_protocol: str
+    ssl_context: ssl.SSLContext | None
+    sasl_username: str | None
+    sasl_password: str | None
+    credentials_provider: CredentialsProvider | None
+    token_provider: TokenProvider | None
+    ssl_protocol: str
+    ssl_enabled_protocols: tuple[str, ...]
+    ssl_cipher_suites: tuple[str, ...]
+    ssl_endpoint_identification_algorithm: str
+    ssl_truststore_location: str | None
+    ssl_truststore_password: str | None
+    ssl_truststore_type: str
+    ssl_truststore_certificates: str | None
+    ssl_keystore_location: str | None
+    ssl_keystore_password: str | None
+    ssl_keystore_type: str
+    ssl_keystore_key: str | None
+    ssl_keystore_certificate_chain: str | None
+    ssl_key_password: str | None
+    sasl_mechanism: str
+    sasl_jaas_config: str | None
+    sasl_kerberos_service_name: str | None
+    sasl_login_refresh_window_factor: float
+    sasl_login_refresh_window_jitter: float
+    sasl_login_refresh_min_period_seconds: int
+    sasl_login_refresh_buffer_seconds: int
+    sasl_login_connect_timeout_ms: int | None
+    sasl_login_read_timeout_ms: int | None
+    sasl_login_retry_backoff_ms: int
+    sasl_login_retry_backoff_max_ms: int
+    sasl_oauthbearer_token_endpoint_url: str | None
+    sasl_oauthbearer_scope: str | None
+    sasl_oauthbearer_client_credentials_client_id: str | None
+    sasl_oauthbearer_client_credentials_client_secret: str | None
+    sasl_oauthbearer_header_urlencode: bool
 
     notices: tuple[str, ...] = field(default=(), compare=False)
     """What the user should know, one line each: an adjustment, or a duplicate left out."""
@@ -105,6 +147,7 @@ class ProducerConfig:
         given = _given_in([*sources, options], draft)
         _fill(draft, given)
         apply_rules(draft)
+        judge_security(draft)
         if draft.violations:
             raise ConfigurationError(_one_message(draft.violations))
         values: dict[str, Any] = draft.values
@@ -237,6 +280,8 @@ def _one_message(violations: Sequence[str]) -> str:
 
 
 def _shown(key: Key, value: object) -> str:
+    if key.secret and value is not None:
+        return HIDDEN
     if key.kind is Kind.ACKS:
         return "all" if value == -1 else str(value)
     if key.kind is Kind.SERVERS and isinstance(value, tuple):

@@ -83,10 +83,12 @@ class Key:
     default: object
     group: Group
     doc: str
-    minimum: int | None = None
-    maximum: int | None = None
+    minimum: float | None = None
+    maximum: float | None = None
     choices: tuple[str, ...] = ()
     status: Status = WORKING
+    secret: bool = False
+    """Its value is never shown: not in repr(), explain(), a log or an error."""
     own: bool = False
     """Not a key of Kafka's producer but one of ours."""
 
@@ -103,10 +105,11 @@ def _key(
     doc: str,
     *,
     python: str = "",
-    minimum: int | None = None,
-    maximum: int | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
     choices: tuple[str, ...] = (),
     status: Status = WORKING,
+    secret: bool = False,
     own: bool = False,
 ) -> Key:
     if maximum is None:
@@ -122,6 +125,7 @@ def _key(
         maximum=maximum,
         choices=choices,
         status=status,
+        secret=secret,
         own=own,
     )
 
@@ -138,6 +142,7 @@ PARTITIONERS = (
     "fnv1a_random",
 )
 SERIALIZERS = ("bytes", "string", "json")
+STORE_TYPES = ("JKS", "PKCS12", "PEM")
 
 KAFKA_CLASSES: Mapping[str, str] = MappingProxyType(
     {
@@ -541,10 +546,29 @@ def _security(
     doc: str,
     *,
     kind: Kind = Kind.STRING,
+    minimum: float | None = None,
+    maximum: float | None = None,
     choices: tuple[str, ...] = (),
+    secret: bool = False,
     own: bool = False,
 ) -> Key:
-    return _later("security", Group.SECURITY, kafka, kind, default, doc, choices=choices, own=own)
+    return _key(
+        kafka,
+        kind,
+        default,
+        Group.SECURITY,
+        doc,
+        minimum=minimum,
+        maximum=maximum,
+        choices=choices,
+        secret=secret,
+        own=own,
+    )
+
+
+def _assertion(name: str, kind: Kind, default: object, doc: str) -> Key:
+    kafka = f"sasl.oauthbearer.assertion.{name}"
+    return _later("signed OAuth assertions", Group.SECURITY, kafka, kind, default, doc)
 
 
 _TRANSACTIONS = (
@@ -623,69 +647,214 @@ _OBSERVATION = (
     ),
 )
 
+MECHANISMS = ("GSSAPI", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
+TLS_VERSIONS = ("TLSv1.2", "TLSv1.3")
+
 _SECURITY = (
     _security(
         "security.protocol",
         "PLAINTEXT",
-        "How brokers are spoken to; only PLAINTEXT for now.",
+        "How brokers are spoken to: with TLS (`SSL`), with a login (`SASL_PLAINTEXT`), or both "
+        "(`SASL_SSL`). `PLAINTEXT` has neither.",
         kind=Kind.CHOICE,
         choices=("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
     ),
-    _security("ssl.context", None, "An `ssl.SSLContext`.", kind=Kind.OBJECT, own=True),
-    _security("sasl.username", None, "The user's name.", own=True),
-    _security("sasl.password", None, "The user's password.", own=True),
-    _security("credentials.provider", None, "Gives credentials.", kind=Kind.OBJECT, own=True),
-    _security("token.provider", None, "Gives OAuth tokens.", kind=Kind.OBJECT, own=True),
-    _security("ssl.protocol", "TLSv1.3", "The version of TLS to aim for."),
+    _security(
+        "ssl.context",
+        None,
+        "An `ssl.SSLContext` that is used as it is, instead of all other `ssl.` keys.",
+        kind=Kind.OBJECT,
+        own=True,
+    ),
+    _security("sasl.username", None, "The user's name, for PLAIN and SCRAM.", own=True),
+    _security(
+        "sasl.password",
+        None,
+        "The user's password, for PLAIN and SCRAM.",
+        secret=True,
+        own=True,
+    ),
+    _security(
+        "credentials.provider",
+        None,
+        "An async callable that gives `Credentials` at each login, for PLAIN and SCRAM.",
+        kind=Kind.OBJECT,
+        secret=True,
+        own=True,
+    ),
+    _security(
+        "token.provider",
+        None,
+        "An async callable that gives an `OAuthToken`, for OAUTHBEARER.",
+        kind=Kind.OBJECT,
+        secret=True,
+        own=True,
+    ),
+    _security(
+        "ssl.protocol",
+        "TLSv1.3",
+        "The newest version of TLS to use.",
+        kind=Kind.CHOICE,
+        choices=TLS_VERSIONS,
+    ),
     _security(
         "ssl.enabled.protocols",
-        ("TLSv1.2", "TLSv1.3"),
-        "The versions of TLS allowed.",
+        TLS_VERSIONS,
+        "The versions of TLS allowed; nothing older than 1.2.",
         kind=Kind.LIST,
     ),
-    _security("ssl.cipher.suites", (), "The cipher suites allowed.", kind=Kind.LIST),
     _security(
-        "ssl.endpoint.identification.algorithm", "https", "How the broker's name is checked."
+        "ssl.cipher.suites",
+        (),
+        "The cipher suites allowed, by their IANA or OpenSSL names; all good ones if empty.",
+        kind=Kind.LIST,
     ),
-    _security("ssl.truststore.location", None, "A file of trusted certificates."),
-    _security("ssl.truststore.password", None, "The password of that file."),
-    _security("ssl.truststore.type", "JKS", "The kind of that file."),
-    _security("ssl.truststore.certificates", None, "Trusted certificates as PEM text."),
-    _security("ssl.keystore.location", None, "A file with our certificate and key."),
-    _security("ssl.keystore.password", None, "The password of that file."),
-    _security("ssl.keystore.type", "JKS", "The kind of that file."),
-    _security("ssl.keystore.key", None, "Our key as PEM text."),
-    _security("ssl.keystore.certificate.chain", None, "Our certificates as PEM text."),
-    _security("ssl.key.password", None, "The password of our key."),
-    _security("sasl.mechanism", "GSSAPI", "How we prove who we are."),
-    _security("sasl.jaas.config", None, "Credentials in Java's format."),
-    _security("sasl.kerberos.service.name", None, "The brokers' service name."),
-    _security("sasl.login.refresh.window.factor", 0.8, "When to refresh.", kind=Kind.FLOAT),
-    _security("sasl.login.refresh.window.jitter", 0.05, "Its jitter.", kind=Kind.FLOAT),
-    _security("sasl.login.refresh.min.period.seconds", 60, "Least wait.", kind=Kind.INT),
-    _security("sasl.login.refresh.buffer.seconds", 300, "Kept in reserve.", kind=Kind.INT),
-    _security("sasl.login.connect.timeout.ms", None, "For the token endpoint.", kind=Kind.INT),
-    _security("sasl.login.read.timeout.ms", None, "For the token endpoint.", kind=Kind.INT),
-    _security("sasl.login.retry.backoff.ms", 100, "For the token endpoint.", kind=Kind.LONG),
-    _security("sasl.login.retry.backoff.max.ms", 10000, "Its upper bound.", kind=Kind.LONG),
-    _security("sasl.oauthbearer.token.endpoint.url", None, "Where tokens come from."),
+    _security(
+        "ssl.endpoint.identification.algorithm",
+        "https",
+        "Check that the certificate is for the host that was dialled. Empty switches this off, "
+        "with a warning.",
+    ),
+    _security(
+        "ssl.truststore.location",
+        None,
+        "A file of certificates to trust, PEM or PKCS#12; the system's own if nothing is set. "
+        "Read again when it changes.",
+    ),
+    _security("ssl.truststore.password", None, "The password of a PKCS#12 file.", secret=True),
+    _security(
+        "ssl.truststore.type",
+        "JKS",
+        "`PEM` or `PKCS12`; if unset, the file tells. Java's own format is refused.",
+        kind=Kind.CHOICE,
+        choices=STORE_TYPES,
+    ),
+    _security("ssl.truststore.certificates", None, "Certificates to trust, as PEM text."),
+    _security(
+        "ssl.keystore.location",
+        None,
+        "A file with this client's key and certificates, PEM or PKCS#12. Read again when it "
+        "changes.",
+    ),
+    _security("ssl.keystore.password", None, "The password of a PKCS#12 file.", secret=True),
+    _security(
+        "ssl.keystore.type",
+        "JKS",
+        "`PEM` or `PKCS12`; if unset, the file tells. Java's own format is refused.",
+        kind=Kind.CHOICE,
+        choices=STORE_TYPES,
+    ),
+    _security("ssl.keystore.key", None, "This client's key, as PEM text.", secret=True),
+    _security("ssl.keystore.certificate.chain", None, "This client's certificates, as PEM text."),
+    _security("ssl.key.password", None, "The password of an encrypted PEM key.", secret=True),
+    _security(
+        "sasl.mechanism",
+        "GSSAPI",
+        "How this client proves who it is.",
+        kind=Kind.CHOICE,
+        choices=MECHANISMS,
+    ),
+    _security(
+        "sasl.jaas.config",
+        None,
+        "Credentials as Java has them: the options of `PlainLoginModule`, `ScramLoginModule`, "
+        "`OAuthBearerLoginModule` or `Krb5LoginModule` are understood.",
+        secret=True,
+    ),
+    _security(
+        "sasl.kerberos.service.name",
+        None,
+        "The first part of the brokers' Kerberos principal, as a rule `kafka`.",
+    ),
+    _security(
+        "sasl.login.refresh.window.factor",
+        0.8,
+        "After what part of its life a token is replaced.",
+        kind=Kind.FLOAT,
+        minimum=0.5,
+        maximum=1.0,
+    ),
+    _security(
+        "sasl.login.refresh.window.jitter",
+        0.05,
+        "Up to how much later, as a part of its life, at random.",
+        kind=Kind.FLOAT,
+        minimum=0.0,
+        maximum=0.25,
+    ),
+    _security(
+        "sasl.login.refresh.min.period.seconds",
+        60,
+        "How many seconds at least a token is kept.",
+        kind=Kind.INT,
+        minimum=0,
+        maximum=900,
+    ),
+    _security(
+        "sasl.login.refresh.buffer.seconds",
+        300,
+        "How many seconds before its end a token is replaced at the latest.",
+        kind=Kind.INT,
+        minimum=0,
+        maximum=3600,
+    ),
+    _security(
+        "sasl.login.connect.timeout.ms",
+        None,
+        "How long connecting to the token endpoint may take, in milliseconds; 10 s if unset.",
+        kind=Kind.INT,
+    ),
+    _security(
+        "sasl.login.read.timeout.ms",
+        None,
+        "How long an answer of the token endpoint may take, in milliseconds; 10 s if unset.",
+        kind=Kind.INT,
+    ),
+    _security(
+        "sasl.login.retry.backoff.ms",
+        100,
+        "The wait before the token endpoint is asked again, in milliseconds; doubled each time.",
+        kind=Kind.LONG,
+    ),
+    _security(
+        "sasl.login.retry.backoff.max.ms",
+        10000,
+        "The longest such wait, in milliseconds. The next connection attempt asks anew.",
+        kind=Kind.LONG,
+    ),
+    _security(
+        "sasl.oauthbearer.token.endpoint.url",
+        None,
+        "Where tokens are asked for with the client's id and secret, or a `file:` that holds one.",
+    ),
     _security("sasl.oauthbearer.scope", None, "The scope asked for."),
     _security("sasl.oauthbearer.client.credentials.client.id", None, "The client's id."),
-    _security("sasl.oauthbearer.client.credentials.client.secret", None, "The client's secret."),
-    _security("sasl.oauthbearer.assertion.algorithm", "RS256", "How assertions are signed."),
-    _security("sasl.oauthbearer.assertion.claim.aud", None, "A claim of the assertion."),
-    _security("sasl.oauthbearer.assertion.claim.iss", None, "A claim of the assertion."),
-    _security("sasl.oauthbearer.assertion.claim.sub", None, "A claim of the assertion."),
-    _security("sasl.oauthbearer.assertion.claim.exp.seconds", 300, "Its life.", kind=Kind.INT),
-    _security("sasl.oauthbearer.assertion.claim.nbf.seconds", 60, "Its allowance.", kind=Kind.INT),
-    _security("sasl.oauthbearer.assertion.claim.jti.include", False, "With an id.", kind=Kind.BOOL),
-    _security("sasl.oauthbearer.assertion.file", None, "A ready assertion."),
-    _security("sasl.oauthbearer.assertion.private.key.file", None, "The key that signs."),
-    _security("sasl.oauthbearer.assertion.private.key.passphrase", None, "Its password."),
-    _security("sasl.oauthbearer.assertion.template.file", None, "Further claims."),
-    _security("sasl.oauthbearer.scope.claim.name", "scope", "The claim that holds the scope."),
-    _security("sasl.oauthbearer.sub.claim.name", "sub", "The claim that holds the subject."),
-    _security("sasl.oauthbearer.header.urlencode", False, "Encode id and secret.", kind=Kind.BOOL),
+    _security(
+        "sasl.oauthbearer.client.credentials.client.secret",
+        None,
+        "The client's secret.",
+        secret=True,
+    ),
+    _security(
+        "sasl.oauthbearer.header.urlencode",
+        False,
+        "Percent-encode id and secret in the header, as RFC 6749 has it.",
+        kind=Kind.BOOL,
+    ),
+)
+
+_ASSERTIONS = (
+    _assertion("algorithm", Kind.STRING, "RS256", "How assertions are signed."),
+    _assertion("claim.aud", Kind.STRING, None, "A claim of the assertion."),
+    _assertion("claim.iss", Kind.STRING, None, "A claim of the assertion."),
+    _assertion("claim.sub", Kind.STRING, None, "A claim of the assertion."),
+    _assertion("claim.exp.seconds", Kind.INT, 300, "Its life."),
+    _assertion("claim.nbf.seconds", Kind.INT, 60, "Its allowance."),
+    _assertion("claim.jti.include", Kind.BOOL, False, "With an id."),
+    _assertion("file", Kind.STRING, None, "A ready assertion."),
+    _assertion("private.key.file", Kind.STRING, None, "The key that signs."),
+    _assertion("private.key.passphrase", Kind.STRING, None, "Its password."),
+    _assertion("template.file", Kind.STRING, None, "Further claims."),
 )
 
 _OTHER = (
@@ -731,6 +900,7 @@ def _refused(kafka: str, group: Group, default: object, reason: str) -> Key:
 
 _JVM_SECURITY = "it names a class or provider of the Java virtual machine"
 _BROKER_SIDE = "only brokers check tokens with it"
+_BROKER_READS = "the broker reads the claims; here a token is passed on as it is"
 _KERBEROS = "Kerberos tickets are kept by the system's own tools, not by the producer"
 
 _REFUSED = (
@@ -763,6 +933,8 @@ _REFUSED = (
     _refused("sasl.oauthbearer.clock.skew.seconds", Group.SECURITY, "30", _BROKER_SIDE),
     _refused("sasl.oauthbearer.expected.audience", Group.SECURITY, None, _BROKER_SIDE),
     _refused("sasl.oauthbearer.expected.issuer", Group.SECURITY, None, _BROKER_SIDE),
+    _refused("sasl.oauthbearer.scope.claim.name", Group.SECURITY, "scope", _BROKER_READS),
+    _refused("sasl.oauthbearer.sub.claim.name", Group.SECURITY, "sub", _BROKER_READS),
     _refused(
         "config.providers",
         Group.OTHER,
@@ -800,6 +972,7 @@ KEYS: tuple[Key, ...] = (
     *_SOCKETS,
     *_TRANSACTIONS,
     *_SECURITY,
+    *_ASSERTIONS,
     *_OBSERVATION,
     *_OTHER,
     *_REFUSED,
@@ -823,6 +996,13 @@ FOREIGN_NAMES: Mapping[str, str] = MappingProxyType(
         "compression.codec": "compression.type",
         "max.in.flight": "max.in.flight.requests.per.connection",
         "max_batch_size": "batch_size",
+        "sasl.mechanisms": "sasl.mechanism",
+        "ssl.ca.location": "ssl.truststore.location",
+        "ssl.certificate.location": "ssl.keystore.certificate.chain",
+        "ssl.key.location": "ssl.keystore.location",
+        "sasl_plain_username": "sasl_username",
+        "sasl_plain_password": "sasl_password",
+        "sasl_oauth_token_provider": "token_provider",
         "max_in_flight_requests": "max_in_flight_requests_per_connection",
     }
 )

@@ -99,13 +99,23 @@ def _range_checked(key: Key, number: int) -> int:
     raise ValueError(f"must be {allowed}, not {number}")
 
 
-def _float(_key: Key, value: object) -> float:
+def _float(key: Key, value: object) -> float:
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         try:
-            return float(value)
+            number = float(value)
         except (ValueError, OverflowError):
             pass
+        else:
+            return _span_checked(key, number)
     raise ValueError(f"must be a number, not {value!r}")
+
+
+def _span_checked(key: Key, number: float) -> float:
+    low, high = key.minimum, key.maximum
+    # Written so that NaN fits nowhere.
+    if (low is None or number >= low) and (high is None or number <= high):
+        return number
+    raise ValueError(f"must be from {low} to {high}, not {number}")
 
 
 def _bool(_key: Key, value: object) -> bool:

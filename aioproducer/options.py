@@ -5,7 +5,11 @@ Written by `python -m tools.generate_reference` from aioproducer/config_table.py
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from ssl import SSLContext
 from typing import Literal, TypedDict
+
+from aioproducer.credentials import CredentialsProvider, TokenProvider
 
 
 class ProducerOptions(TypedDict, total=False):
@@ -48,3 +52,39 @@ class ProducerOptions(TypedDict, total=False):
     receive_buffer_bytes: int
     transactional_id: str
     transaction_timeout_ms: int
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+    ssl_context: SSLContext
+    sasl_username: str
+    sasl_password: str
+    credentials_provider: CredentialsProvider
+    token_provider: TokenProvider
+    ssl_protocol: Literal["TLSv1.2", "TLSv1.3"]
+    ssl_enabled_protocols: str | Sequence[str]
+    ssl_cipher_suites: str | Sequence[str]
+    ssl_endpoint_identification_algorithm: str
+    ssl_truststore_location: str
+    ssl_truststore_password: str
+    ssl_truststore_type: Literal["JKS", "PKCS12", "PEM"]
+    ssl_truststore_certificates: str
+    ssl_keystore_location: str
+    ssl_keystore_password: str
+    ssl_keystore_type: Literal["JKS", "PKCS12", "PEM"]
+    ssl_keystore_key: str
+    ssl_keystore_certificate_chain: str
+    ssl_key_password: str
+    sasl_mechanism: Literal["GSSAPI", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
+    sasl_jaas_config: str
+    sasl_kerberos_service_name: str
+    sasl_login_refresh_window_factor: float
+    sasl_login_refresh_window_jitter: float
+    sasl_login_refresh_min_period_seconds: int
+    sasl_login_refresh_buffer_seconds: int
+    sasl_login_connect_timeout_ms: int
+    sasl_login_read_timeout_ms: int
+    sasl_login_retry_backoff_ms: int
+    sasl_login_retry_backoff_max_ms: int
+    sasl_oauthbearer_token_endpoint_url: str
+    sasl_oauthbearer_scope: str
+    sasl_oauthbearer_client_credentials_client_id: str
+    sasl_oauthbearer_client_credentials_client_secret: str
+    sasl_oauthbearer_header_urlencode: bool

@@ -33,9 +33,19 @@ _PARAMETERS = frozenset({"bootstrap_servers", "key_serializer", "value_serialize
 _TYPES = {
     Kind.INT: "int",
     Kind.LONG: "int",
+    Kind.FLOAT: "float",
     Kind.BOOL: "bool",
+    Kind.LIST: "str | Sequence[str]",
     Kind.STRING: "str",
     Kind.ACKS: 'Literal["all", "-1", "0", "1", -1, 0, 1]',
+}
+
+_WORDS = {Kind.STRING: "text", Kind.LIST: "names with commas, or a list", Kind.OBJECT: "object"}
+
+_OBJECTS = {
+    "ssl_context": "SSLContext",
+    "credentials_provider": "CredentialsProvider",
+    "token_provider": "TokenProvider",
 }
 
 _OPTIONS_HEAD = '''"""The keywords of AsyncProducer, for type checkers and editors.
@@ -45,7 +55,11 @@ Written by `python -m tools.generate_reference` from aioproducer/config_table.py
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from ssl import SSLContext
 from typing import Literal, TypedDict
+
+from aioproducer.credentials import CredentialsProvider, TokenProvider
 
 
 class ProducerOptions(TypedDict, total=False):
@@ -115,7 +129,7 @@ def _type_of(key: Key) -> str:
         if len(f"    {key.python}: {line}") <= 100:
             return line
         return "Literal[\n" + f"        {', '.join(names)}\n" + "    ]"
-    return _TYPES[key.kind]
+    return _OBJECTS[key.python] if key.kind is Kind.OBJECT else _TYPES[key.kind]
 
 
 def render_page() -> str:
@@ -146,8 +160,10 @@ def _default(key: Key) -> str:
         return "required"
     if key.default is None:
         return "unset"
-    if key.default == "":
+    if key.default in ("", ()):
         return "empty"
+    if isinstance(key.default, tuple):
+        return f"`{','.join(key.default)}`"
     return f"`{str(key.default).lower() if isinstance(key.default, bool) else key.default}`"
 
 
@@ -158,8 +174,8 @@ def _values(key: Key) -> str:
         return "`true`, `false`"
     if key.choices:
         return ", ".join(f"`{choice}`" for choice in key.choices)
-    if key.kind is Kind.STRING:
-        return "text"
+    if key.kind in _WORDS:
+        return _WORDS[key.kind]
     if key.minimum is None:
         return "whole number"
     if key.maximum is None or key.maximum >= INT_MAX:
