@@ -51,6 +51,7 @@ from aioproducer.resolve import resolve_compressor, resolve_partitioner
 from aioproducer.runtime.deadline import fail_after
 from aioproducer.runtime.engine import Engine
 from aioproducer.runtime.failure_feed import FailureReader
+from aioproducer.runtime.security import Security
 from aioproducer.runtime.supervisor import weakly
 from aioproducer.runtime.transaction_manager import TransactionManager
 from aioproducer.serializers import SerializerOf, resolve_serializer
@@ -156,6 +157,7 @@ class AsyncProducer(Generic[K, V]):
         self._rng = random.Random()
         self._partitioner: Partitioner | None = resolve_partitioner(self.config, self._rng)
         self._compressor = resolve_compressor(self.config)
+        self._security = Security(self.config)
         self._state = LifeState.NEW
         # The loop while running, else no loop at all: one comparison tells a wrong caller, be it
         # another loop, a thread, a forked child or a producer that is not running.
@@ -205,6 +207,7 @@ class AsyncProducer(Generic[K, V]):
                 self.client_id,
                 compressor=self._compressor,
                 partitioner=self._partitioner,
+                security=self._security,
                 rng=self._rng,
                 on_crash=weakly(self._crashed),
                 on_transaction_state=weakly(self._transaction_moved),

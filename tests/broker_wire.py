@@ -11,6 +11,7 @@ from aioproducer.wire.messages import Broker
 from aioproducer.wire.primitives import Reader, Writer
 from aioproducer.wire.versions import FLEXIBLE_FROM, ApiKey, VersionRange, response_header_version
 from tests import transaction_wire
+from tests.fake_sasl import SASL_REQUESTS, read_body
 
 SIZE = struct.Struct(">i")
 UNSUPPORTED_VERSION = 35
@@ -102,6 +103,8 @@ def read_request(frame: bytes) -> Request:
         request.body = _metadata(reader, version, flexible)
     elif api in transaction_wire.READABLE:
         request.body = transaction_wire.read_body(api, reader, version)
+    elif api in SASL_REQUESTS:
+        request.body = read_body(reader, api, flexible)
     return request
 
 

@@ -18,6 +18,7 @@ from aioproducer.wire.versions import ApiKey, VersionRange
 from tests import broker_wire as wire
 from tests.broker_wire import PartitionAnswer, PartitionState, Request, TopicState
 from tests.fake_log import FakePartition, Verb
+from tests.fake_sasl import SASL_REQUESTS, FakeSasl
 from tests.fake_transactions import FakeTransactions
 from tests.memory_transport import MemoryTransport
 from tests.virtual_clock import VirtualClockLoop
@@ -50,6 +51,8 @@ def _versions(
         ApiKey.ADD_OFFSETS_TO_TXN: VersionRange(0, offsets),
         ApiKey.END_TXN: VersionRange(0, end),
         ApiKey.TXN_OFFSET_COMMIT: VersionRange(0, commit),
+        ApiKey.SASL_HANDSHAKE: VersionRange(0, 1),
+        ApiKey.SASL_AUTHENTICATE: VersionRange(0, 2),
     }
 
 
@@ -157,16 +160,26 @@ class Session:
     def _later(self, seconds: float, callback: Callable[..., None], *args: Any) -> None:
         self._loop.call_outside(self._loop.time() + seconds, callback, *args)
 
+    def _answer(self, request: Request, conduct: Conduct, will_answer: bool) -> bytes | None:
+        sasl = self.cluster.sasl
+        if sasl is not None and request.api in SASL_REQUESTS:
+            return sasl.answer(self, request, self._loop.time())
+        return self.broker.answer(request, conduct, will_answer=will_answer)
+
+    def _admits(self, request: Request) -> bool:
+        sasl = self.cluster.sasl
+        return sasl is None or sasl.admits(self, request, self._loop.time())
+
     def _work(self, request: Request) -> None:
         if not self.broker.up:
             return
         conduct = self.broker.conduct(request)
-        if conduct.hang_up == "before":
+        if conduct.hang_up == "before" or not self._admits(request):
             self.hang_up()
             return
         silent = conduct.stall or conduct.swallow
         will_answer = not silent and not conduct.hang_up and self.open
-        body = self.broker.answer(request, conduct, will_answer=will_answer)
+        body = self._answer(request, conduct, will_answer)
         if conduct.hang_up == "after":
             self.hang_up()
             return
@@ -406,6 +419,7 @@ class FakeCluster:
         self.api_versions_error = 0
         self.metadata_error = 0
         self.cluster_id = "fake"
+        self.sasl: FakeSasl | None = None
         self.init_script: deque[int] = deque()
         self.next_producer_id = 1000
         self.chooser: Callable[[FakeBroker, Request], Conduct | None] | None = None

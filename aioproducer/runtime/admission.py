@@ -107,6 +107,12 @@ class Admission:
         """Fail those who waited for a topic that may not be used."""
         self._fail_together(self.room.waiting_for_topic(topic), error)
 
+    def refuse_topics(self, error: ProducerError) -> None:
+        """Fail all who wait for a topic's metadata: nobody can be asked for it."""
+        waiting = [record for record in self.room if record.waits_for is WaitsFor.TOPIC]
+        for group in _alike(waiting):
+            self._fail_together(group, error.replica())
+
     def memory_released(self) -> None:
         """Let records in, once, at the end of this turn.
 

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from aioproducer.core.broker_protocol import BrokerProtocol, Buffer
+from aioproducer.core.sasl.session import Session
 from aioproducer.errors import ClusterConnectionError, ProducerError
 from aioproducer.runtime.stall import Alarm, StallWatch
 from aioproducer.runtime.timers import SLACK
+from aioproducer.wire.messages.api_versions import ApiVersionsResponse
 
 # CPython 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1 never pause a protocol from writelines()
 # (CVE-2024-12254): the buffer would grow without bound and no resume would ever come.
@@ -58,6 +60,14 @@ class BrokerConnection(asyncio.BufferedProtocol):
         self.throttled_until = 0.0
         self.last_used = self._loop.time()
         self.closed: asyncio.Future[ProducerError] = self._loop.create_future()
+        # What the broker said of itself; set by whoever negotiates.
+        self.announced: ApiVersionsResponse | None = None
+        # How long the login lasts; set by whoever logs in.
+        self.session: Session | None = None
+        # What to add if the broker hangs up before it has answered any more.
+        self.hint = ""
+        self._free = asyncio.Event()
+        self._free.set()
 
     @property
     def is_open(self) -> bool:
@@ -74,8 +84,33 @@ class BrokerConnection(asyncio.BufferedProtocol):
     def has_room(self) -> bool:
         """Whether one more produce request may go out now."""
         return (
-            self._writable and self.is_open and len(self.protocol.in_flight) < self._max_in_flight
+            self._writable
+            and self.is_open
+            and len(self.protocol.in_flight) < self._max_in_flight
+            and not self.is_held
         )
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nothing may go out but a login: one is under way, or long due (KIP-368)."""
+        session = self.session
+        if session is not None and self._loop.time() >= session.pause_at:
+            self.hold()
+        return not self._free.is_set()
+
+    def hold(self) -> None:
+        """Let nothing out but what the login itself asks."""
+        self._free.clear()
+
+    def release(self) -> None:
+        """Let everything out again."""
+        self._free.set()
+        self._on_room()
+
+    async def released(self) -> None:
+        """Return once the connection is not held, or is over. Cancelling abandons the wait."""
+        while self.is_open and self.is_held:
+            await self._free.wait()
 
     def send(
         self,
@@ -176,6 +211,7 @@ class BrokerConnection(asyncio.BufferedProtocol):
         self._watch.heard()
         if self._cause is not None:
             return
+        self.hint = ""
         try:
             for pending, answer in self.protocol.receive(data):
                 answered, _ = cast("tuple[Answered, Lost]", pending.tag)
@@ -202,7 +238,8 @@ class BrokerConnection(asyncio.BufferedProtocol):
         if self._cause is None:
             reason = f"{exc}" if exc is not None else "the broker closed the connection"
             self._cause = ClusterConnectionError(
-                f"connection to {self.address} lost: {reason}", addresses=(self.address,)
+                f"connection to {self.address} lost: {reason}{self.hint}",
+                addresses=(self.address,),
             )
             self._cause.__cause__ = exc
         self._finish()
@@ -212,6 +249,7 @@ class BrokerConnection(asyncio.BufferedProtocol):
             self._timer.cancel()
             self._timer = None
         assert self._cause is not None
+        self._free.set()
         unwritten, self._unwritten = self._unwritten, []
         for _, lost in unwritten:
             lost(self._cause)

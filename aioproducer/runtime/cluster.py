@@ -11,10 +11,16 @@ from typing import Any
 from aioproducer.config import ProducerConfig
 from aioproducer.core.backoff import backoff_ms
 from aioproducer.core.cluster_view import ClusterView
-from aioproducer.errors import BrokerError, ClusterConnectionError, ProducerError
+from aioproducer.errors import (
+    AuthenticationError,
+    BrokerError,
+    ClusterConnectionError,
+    ProducerError,
+)
 from aioproducer.runtime.bootstrap import bootstrap_addresses
 from aioproducer.runtime.connection_manager import ConnectionManager, WorkSource
 from aioproducer.runtime.handshake import SOFTWARE
+from aioproducer.runtime.security import Security
 from aioproducer.runtime.stall import StallWatch
 from aioproducer.runtime.supervisor import Supervisor
 from aioproducer.version import __version__
@@ -42,6 +48,8 @@ class Cluster:
         on_view: Callable[[ClusterView, Iterable[str]], None],
         on_forgotten: Callable[[Iterable[str]], None],
         on_replaced: Callable[[], None] = lambda: None,
+        on_refused: Callable[[AuthenticationError, int | None], None],
+        security: Security,
     ) -> None:
         self.view = ClusterView()
         self.last_error: ProducerError | None = None
@@ -53,6 +61,9 @@ class Cluster:
         self._on_view = on_view
         self._on_forgotten = on_forgotten
         self._on_replaced = on_replaced
+        # Called with the broker that refused us, None when all did.
+        self._on_refused = on_refused
+        self._security = security
         self._source: WorkSource | None = None
         self._loop = asyncio.get_running_loop()
         self._managers: dict[int, ConnectionManager] = {}
@@ -70,6 +81,7 @@ class Cluster:
         self.finalized_features: Mapping[str, int] = {}
         self._features_epoch = -1
         self._features_at = float("-inf")
+        self._refused = False
 
     def attach(self, source: WorkSource) -> None:
         """Tell where managers get produce requests; before :meth:`run`."""
@@ -171,11 +183,21 @@ class Cluster:
                 await self._refresh()
             except (ProducerError, TimeoutError) as error:
                 self._note_failure(error)
+                self._refused = isinstance(error, AuthenticationError)
+                if isinstance(error, AuthenticationError):
+                    self._on_refused(error, None)
                 await self._pause()
-                self._update_wanted.set()
+                if not self._refused:
+                    self._update_wanted.set()
+            else:
+                self._refused = False
 
     async def _wait_until_due(self) -> None:
         config = self._config
+        if self._refused:
+            # Knocking again is for when somebody wants in: accounts are locked for less.
+            await self._update_wanted.wait()
+            return
         # However short the age: no faster than retries are.
         age = max(config.metadata_max_age_ms, config.retry_backoff_ms, _SHORTEST_AGE_MS) / 1000
         if self._refreshed_at is not None:
@@ -306,6 +328,8 @@ class Cluster:
             source=self._source if node_id >= 0 else None,
             on_connected=self._connected,
             on_lost=self._manager_lost,
+            on_refused=self._manager_refused,
+            security=self._security,
         )
         self._managers[node_id] = manager
         self._tasks[node_id] = self._supervisor.start(
@@ -329,6 +353,10 @@ class Cluster:
     def _manager_lost(self, manager: ConnectionManager, error: ProducerError) -> None:
         if manager.node_id >= 0:
             self.request_update()
+
+    def _manager_refused(self, manager: ConnectionManager, error: AuthenticationError) -> None:
+        if manager.node_id >= 0:
+            self._on_refused(error, manager.node_id)
 
     async def _any_ready(self) -> ConnectionManager:
         """Return the least loaded connected manager, or the first that connects."""
@@ -359,11 +387,7 @@ class Cluster:
         finally:
             for attempt in pending:
                 attempt.cancel()
-        raise ClusterConnectionError(
-            "no broker can be reached: "
-            + "; ".join(dict.fromkeys(str(reason) for reason in reasons)),
-            addresses=tuple(dict.fromkeys(m.address for m in candidates)),
-        ) from reasons[0]
+        raise _nobody_ready(candidates, reasons)
 
     def _readiness(self, manager: ConnectionManager) -> asyncio.Task[None]:
         # A Task of asyncio's own: the application's task factory may do as it likes with others.
@@ -398,6 +422,26 @@ class Cluster:
             self.last_error = ClusterConnectionError("the metadata request timed out")
         if isinstance(error, BrokerError) or self._warned:
             logger.debug("[%s] metadata refresh failed: %s", self._client_id, error)
+        elif isinstance(error, AuthenticationError):
+            self._warned = True
+            logger.error("[%s] %s. %s", self._client_id, error, error.what_next)
         else:
             self._warned = True
             logger.warning("[%s] %s; still trying", self._client_id, self.last_error)
+
+
+def _nobody_ready(
+    candidates: list[ConnectionManager], reasons: list[ProducerError]
+) -> ClusterConnectionError:
+    """Return why no broker can be asked; one that refuses us counts more than one that is away."""
+    addresses = tuple(dict.fromkeys(manager.address for manager in candidates))
+    refusals = [reason for reason in reasons if isinstance(reason, AuthenticationError)]
+    if not refusals:
+        words = "; ".join(dict.fromkeys(str(reason) for reason in reasons))
+        error = ClusterConnectionError(f"no broker can be reached: {words}", addresses=addresses)
+        error.__cause__ = reasons[0]
+        return error
+    # One says it all: the brokers of a cluster are set up alike.
+    refusal = refusals[0].replica()
+    refusal.addresses = addresses
+    return refusal

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
+import math
 import random
-import socket
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from aioproducer.config import ProducerConfig
 from aioproducer.core.backoff import backoff_ms
-from aioproducer.errors import ClusterConnectionError, MalformedResponseError, ProducerError
+from aioproducer.errors import AuthenticationError, ClusterConnectionError, ProducerError
 from aioproducer.runtime.broker_connection import BrokerConnection
-from aioproducer.runtime.handshake import negotiate_versions
+from aioproducer.runtime.connector import Connector
+from aioproducer.runtime.security import Security
 from aioproducer.runtime.stall import StallWatch
+from aioproducer.runtime.timers import SLACK
 from aioproducer.wire.messages.api_versions import ApiVersionsResponse
 from aioproducer.wire.versions import ApiKey, negotiate
 
@@ -64,6 +65,8 @@ class ConnectionManager:
         source: WorkSource | None,
         on_connected: Callable[[ApiVersionsResponse], None],
         on_lost: Callable[[ConnectionManager, ProducerError], None],
+        on_refused: Callable[[ConnectionManager, AuthenticationError], None],
+        security: Security,
     ) -> None:
         self.node_id = node_id
         self.host = host
@@ -75,23 +78,33 @@ class ConnectionManager:
         self._config = config
         self._client_id = client_id
         self._rng = rng
-        self._watch = watch
         self._source = source
         self._on_connected = on_connected
         self._on_lost = on_lost
+        self._on_refused = on_refused
         self._loop = asyncio.get_running_loop()
         self._connection: BrokerConnection | None = None
         self._wanted = asyncio.Event()
         self._ready_waiters: list[asyncio.Future[None]] = []
         self._drain_scheduled = False
         self._throttle_timer: asyncio.TimerHandle | None = None
-        self._address_turn = 0
         self._let_go = False
+        self._renewals_failed = 0
+        self._connector = Connector(
+            host,
+            port,
+            config=config,
+            client_id=client_id,
+            rng=rng,
+            watch=watch,
+            security=security,
+            on_room=self._on_room,
+        )
 
     @property
     def address(self) -> str:
         """The broker's advertised or given address."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return self._connector.address
 
     @property
     def is_connected(self) -> bool:
@@ -199,6 +212,8 @@ class ConnectionManager:
         """
         await self.ready()
         connection = self._connection
+        if connection is not None:
+            await connection.released()
         if connection is None or not connection.is_open:
             raise self.last_error or ClusterConnectionError(
                 f"no connection to {self.address}", addresses=(self.address,)
@@ -243,19 +258,24 @@ class ConnectionManager:
 
     async def _connect_once(self) -> None:
         try:
-            connection = await self._connect()
+            connection = await self._connector.connect(self.failures)
         except ProducerError as error:
             self.failures += 1
             self.last_error = error
             logger.debug("[%s] %s", self._client_id, error)
             self._wake_ready(error)
-            self._on_lost(self, error)
+            if isinstance(error, AuthenticationError):
+                self._on_refused(self, error)
+            else:
+                self._on_lost(self, error)
             await asyncio.sleep(self._reconnect_delay(self.failures - 1))
             self.schedule_drain()
             return
         self._connection = connection
         self.failures = 0
         self.last_error = None
+        assert connection.announced is not None
+        self._on_connected(connection.announced)
         self._wake_ready(None)
         self.schedule_drain()
 
@@ -268,10 +288,14 @@ class ConnectionManager:
         """Wait until the connection ends, or end it when nothing used it for long."""
         idle_limit = self._config.connections_max_idle_ms / 1000
         while not connection.closed.done():
-            if idle_limit < 0:
-                await asyncio.wait([connection.closed])
-                break
-            left = connection.last_used + idle_limit - self._loop.time()
+            now = self._loop.time()
+            until_renewal = math.inf
+            if connection.session is not None:
+                until_renewal = connection.session.renew_at - now
+                if until_renewal <= SLACK:
+                    await self._renew_login(connection)
+                    continue
+            left = connection.last_used + idle_limit - now if idle_limit >= 0 else math.inf
             if left <= 0 and not connection.in_flight:
                 connection.abort(
                     ClusterConnectionError(
@@ -280,7 +304,8 @@ class ConnectionManager:
                 )
                 self._connection = None
                 return
-            await asyncio.wait([connection.closed], timeout=max(left, 0.1))
+            wait = min(max(left, 0.1), until_renewal)
+            await asyncio.wait([connection.closed], timeout=wait if wait < math.inf else None)
         self._connection = None
         cause = connection.closed.result()
         self.last_error = cause
@@ -288,97 +313,28 @@ class ConnectionManager:
         # A broker that accepts and hangs up must not be called in a tight circle.
         await asyncio.sleep(self._reconnect_delay(0))
 
-    async def _connect(self) -> BrokerConnection:
-        """Connect to the first of the name's addresses that answers as a Kafka broker."""
-        config = self._config
-        limit = backoff_ms(
-            config.socket_connection_setup_timeout_ms,
-            config.socket_connection_setup_timeout_max_ms,
-            self.failures,
-            self._rng,
-        )
-        reasons: list[str] = []
-        cause: Exception | None = None
-        for family, sockaddr in await self._addresses():
-            try:
-                async with self._watch.timeout(limit / 1000):
-                    return await self._connect_to(family, sockaddr)
-            except TimeoutError as error:
-                reasons.append(f"{sockaddr[0]}: no connection within {limit / 1000:.1f} s")
-                cause = error
-            except OSError as error:
-                # asyncio puts the address where the reason should be.
-                reason = os.strerror(error.errno) if error.errno else str(error)
-                reasons.append(f"{sockaddr[0]}: {reason}")
-                cause = error
-            except ClusterConnectionError as error:
-                reasons.append(str(error))
-                cause = error
-            except MalformedResponseError as error:
-                reasons.append(f"{sockaddr[0]}: {error}")
-                cause = error
-        raise ClusterConnectionError(
-            f"cannot connect to {self.address}: {'; '.join(reasons)}", addresses=(self.address,)
-        ) from cause
-
-    async def _addresses(self) -> list[tuple[int, tuple[Any, ...]]]:
-        """Resolve the name; start one further at each attempt (client.dns.lookup)."""
-        limit = self._config.socket_connection_setup_timeout_max_ms / 1000
+    async def _renew_login(self, connection: BrokerConnection) -> None:
+        """Log in anew before the login ends; a connection whose login is refused is closed."""
+        session = connection.session
+        assert session is not None
         try:
-            async with self._watch.timeout(limit):
-                infos = await self._loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-        except TimeoutError as error:
-            raise ClusterConnectionError(
-                f"{self.host} was not resolved within {limit:g} s", addresses=(self.address,)
-            ) from error
-        except (OSError, UnicodeError) as error:
-            # The resolver cannot even encode some names: an empty label, one above 63 characters.
-            reason = getattr(error, "strerror", None) or error
-            raise ClusterConnectionError(
-                f"cannot resolve {self.host}: {reason}", addresses=(self.address,)
-            ) from error
-        found = list(dict.fromkeys((int(info[0]), info[4]) for info in infos))
-        turn = self._address_turn % len(found)
-        self._address_turn += 1
-        return found[turn:] + found[:turn]
-
-    async def _connect_to(self, family: int, sockaddr: tuple[Any, ...]) -> BrokerConnection:
-        config = self._config
-        raw = socket.socket(family, socket.SOCK_STREAM)
-        connection = BrokerConnection(
-            self.address,
-            self._client_id,
-            watch=self._watch,
-            request_timeout=config.request_timeout_ms / 1000,
-            max_in_flight=config.max_in_flight_requests_per_connection,
-            await_written=config.acks == 0,
-            on_room=self._on_room,
-        )
-        try:
-            raw.setblocking(False)
-            # asyncio sets it only on sockets that it made itself; without it a request's tail
-            # waits for the acknowledgement of the one before.
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if config.send_buffer_bytes >= 0:
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, config.send_buffer_bytes)
-            if config.receive_buffer_bytes >= 0:
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, config.receive_buffer_bytes)
-            await self._loop.sock_connect(raw, sockaddr)
-            await self._loop.create_connection(lambda: connection, sock=raw)
-        except BaseException:
-            raw.close()
-            raise
-        try:
-            answer = await negotiate_versions(connection)
-        except BaseException:
-            connection.abort(
-                ClusterConnectionError(
-                    f"set-up of {self.address} was given up", addresses=(self.address,)
-                )
-            )
-            raise
-        self._on_connected(answer)
-        return connection
+            await self._connector.log_in(connection)
+        except AuthenticationError as error:
+            connection.abort(error)
+        except ProducerError as error:
+            if connection.closed.done():
+                return
+            # The credentials could not be had. There is time left to ask again.
+            logger.warning("[%s] %s; the login cannot be renewed", self._client_id, error)
+            left = session.ends_at - self._loop.time()
+            if left <= 0:
+                connection.abort(error)
+                return
+            delay = min(left, self._reconnect_delay(self._renewals_failed))
+            self._renewals_failed += 1
+            await asyncio.wait([connection.closed], timeout=delay)
+        else:
+            self._renewals_failed = 0
 
     def _on_room(self) -> None:
         if self._source is not None and self._connection is not None:

@@ -17,6 +17,7 @@ from aioproducer.core.transaction_scope import (
 )
 from aioproducer.core.verdict import Action, produce_verdict, request_verdict
 from aioproducer.errors import (
+    AuthenticationError,
     BrokerError,
     ClusterConnectionError,
     FatalTransactionError,
@@ -211,6 +212,8 @@ class CoordinatorClient:
         except BrokerError as error:
             # No version in common, or none that can say it.
             raise (Abortable if key_type == GROUP else Fatal)(error) from error
+        except AuthenticationError as error:
+            raise Fatal(error) from error
         except ProducerError as error:
             self._forget(key_type, key)
             self.last_error = error
@@ -223,7 +226,7 @@ class CoordinatorClient:
             request = FindCoordinatorRequest(key, key_type)
             try:
                 answer = await self._cluster.request_any(request)
-            except BrokerError as error:
+            except (BrokerError, AuthenticationError) as error:
                 raise Fatal(error) from error
             except ProducerError as error:
                 raise self._again(error) from error

@@ -18,7 +18,12 @@ from aioproducer.core.transaction import TransactionState
 from aioproducer.core.transaction_scope import TransactionScope
 from aioproducer.core.waiting_room import WaitingRecord
 from aioproducer.delivery import Fate
-from aioproducer.errors import ProducerClosedError, ProducerError, ProducerStateError
+from aioproducer.errors import (
+    AuthenticationError,
+    ProducerClosedError,
+    ProducerError,
+    ProducerStateError,
+)
 from aioproducer.records import CloseReport
 from aioproducer.runtime.batch_preparer import BatchPreparer
 from aioproducer.runtime.cluster import Cluster
@@ -27,6 +32,7 @@ from aioproducer.runtime.failure_feed import FailureFeed
 from aioproducer.runtime.intake import Intake
 from aioproducer.runtime.ledger import Ledger
 from aioproducer.runtime.producer_id import ProducerIdKeeper
+from aioproducer.runtime.security import Security
 from aioproducer.runtime.sender import Sender
 from aioproducer.runtime.stall import Alarm, StallWatch
 from aioproducer.runtime.supervisor import Supervisor
@@ -57,6 +63,7 @@ class Engine:
         *,
         compressor: Compressor | None,
         partitioner: Partitioner | None,
+        security: Security,
         rng: random.Random,
         on_crash: Callable[[], None],
         on_transaction_state: Callable[[TransactionState], None] = lambda state: None,
@@ -83,6 +90,8 @@ class Engine:
             on_view=self._view_changed,
             on_forgotten=self._topics_forgotten,
             on_replaced=self._cluster_replaced,
+            on_refused=self._not_let_in,
+            security=security,
         )
         self.keeper = ProducerIdKeeper(
             config,
@@ -176,7 +185,7 @@ class Engine:
             abandoned = self.fail_everything(
                 ProducerClosedError("the producer was closed before the record was delivered")
             )
-            self.topics.close(ProducerClosedError("the producer was closed"))
+            self.topics.fail_all(ProducerClosedError("the producer was closed"))
             if self.transactions is not None:
                 self.transactions.close(ProducerClosedError("the producer was closed"))
             self.admission.close()
@@ -312,6 +321,23 @@ class Engine:
     def _identity_refused(self, error: ProducerError) -> None:
         self.fail_everything(error)
 
+    def _not_let_in(self, error: AuthenticationError, node_id: int | None) -> None:
+        """Fail what waits for a broker that refuses us, or for the metadata if all of them do."""
+        if node_id is None:
+            self.admission.refuse_topics(error)
+            self.topics.fail_all(error)
+            return
+
+        def fail(batch: Batch) -> ProducerError:
+            own = error.replica()
+            own.persisted = "maybe" if batch.maybe_written else "no"
+            own.attempts = batch.attempts
+            return own
+
+        for queue in self.intake.queues():
+            if queue.leader == node_id:
+                self.sender.abandon(queue, fail)
+
     def _crashed(self, task: str, error: BaseException) -> None:
         if self.crash is not None:
             return
@@ -320,6 +346,6 @@ class Engine:
         failure = ProducerStateError(f"the background task {task} died: {error!r}")
         failure.__cause__ = error
         self.fail_everything(failure)
-        self.topics.close(failure)
+        self.topics.fail_all(failure)
         if self.transactions is not None:
             self.transactions.close(failure)

@@ -11,7 +11,7 @@ from aioproducer.config import ProducerConfig
 from aioproducer.core.backoff import backoff_ms
 from aioproducer.core.producer_identity import ProducerIdentity, SequenceState
 from aioproducer.core.verdict import Action, request_verdict
-from aioproducer.errors import BrokerError, ProducerError, broker_error
+from aioproducer.errors import AuthenticationError, BrokerError, ProducerError, broker_error
 from aioproducer.runtime.cluster import Cluster
 from aioproducer.wire.messages.init_producer_id import (
     InitProducerIdRequest,
@@ -106,8 +106,9 @@ class ProducerIdKeeper:
                 if error is None:
                     self._on_identity()
                     break
-                if isinstance(error, BrokerError) and not error.retriable:
-                    logger.error("[%s] no producer id: %s", self._client_id, error)
+                if isinstance(error, BrokerError | AuthenticationError) and not error.retriable:
+                    if isinstance(error, BrokerError):
+                        logger.error("[%s] no producer id: %s", self._client_id, error)
                     self._on_refused(error)
                     # Who is refused asks again, but not for every record that comes.
                     await asyncio.sleep(self._config.retry_backoff_max_ms / 1000)

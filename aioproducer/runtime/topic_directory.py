@@ -97,7 +97,7 @@ class TopicDirectory:
                 elif error is not None:
                     waiter.set_exception(error.replica())
 
-    def close(self, error: ProducerError) -> None:
+    def fail_all(self, error: ProducerError) -> None:
         """Let nobody wait any longer."""
         groups, self._waiters = self._waiters, {}
         for waiters in groups.values():

@@ -21,6 +21,10 @@ _STRANGERS = (
 )
 
 
+class EncryptedPortError(MalformedResponseError):
+    """The answer is TLS where none was asked for."""
+
+
 class FrameDecoder:
     """Cut what a connection receives into frames.
 
@@ -84,7 +88,8 @@ class FrameDecoder:
         if self._untouched:
             for prefix, words in _STRANGERS:
                 if first.startswith(prefix):
-                    raise MalformedResponseError(f"the answer is not Kafka's: it {words}")
+                    kind = EncryptedPortError if "TLS" in words else MalformedResponseError
+                    raise kind(f"the answer is not Kafka's: it {words}")
         limit = "is negative" if size < 0 else f"exceeds the limit of {self._max_frame}"
         raise MalformedResponseError(
             f"a frame size of {size} bytes {limit} (the bytes received are {first.hex(' ')})"

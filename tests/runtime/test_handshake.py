@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from aioproducer import MetadataTimeoutError
+from aioproducer import AuthenticationError, MetadataTimeoutError
+from aioproducer.errors import SaslAuthenticationFailedError
 from aioproducer.wire.versions import ApiKey, VersionRange
 from tests import broker_wire as wire
 from tests.fake_broker import KAFKA_2_1, KAFKA_4, Conduct, FakeCluster
+from tests.fake_sasl import ILLEGAL_SASL_STATE, FakeSasl, Refusal
 from tests.runtime.test_connection_manager import _endless
 from tests.runtime.world import running
 
@@ -84,7 +86,6 @@ async def test_an_error_of_the_handshake_is_told() -> None:
     ("answer", "words"),
     [
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "HTTP"),
-        (b"\x15\x03\x03\x00\x02\x02\x46\x00", "TLS"),
         (b"SSH-2.0-OpenSSH_9.6\r\n", "SSH"),
     ],
 )
@@ -101,4 +102,104 @@ async def test_a_port_that_hangs_up_at_once_is_guessed_at() -> None:
     cluster.brokers[1].scripts[ApiKey.API_VERSIONS] = _endless(Conduct(hang_up="before"))
     async with running(cluster, max_block_ms=500) as producer:
         with pytest.raises(MetadataTimeoutError, match="is it a TLS or SASL listener"):
+            await producer.send("orders", b"v")
+
+
+async def test_a_tls_port_is_recognised_and_refused_at_once() -> None:
+    cluster = cluster_with()
+    alert = b"\x15\x03\x03\x00\x02\x02\x46\x00"
+    cluster.brokers[1].scripts[ApiKey.API_VERSIONS] = _endless(Conduct(answer=alert))
+    async with running(cluster) as producer:
+        with pytest.raises(AuthenticationError, match="the listener speaks TLS") as refusal:
+            await producer.send("orders", b"v")
+    assert "security.protocol" in refusal.value.what_next
+
+
+# Logging in
+
+LOGIN = {
+    "security_protocol": "SASL_PLAINTEXT",
+    "sasl_mechanism": "PLAIN",
+    "sasl_username": "alice",
+    "sasl_password": "s3cret",
+}
+
+
+async def test_a_login_comes_before_everything_but_the_versions() -> None:
+    cluster = cluster_with()
+    cluster.sasl = FakeSasl()
+    async with running(cluster, **LOGIN) as producer:
+        await producer.send("orders", b"v")
+    assert set(cluster.sasl.tokens) == {b"\0alice\0s3cret"}
+
+
+async def test_a_refused_login_says_where_how_and_why() -> None:
+    cluster = cluster_with()
+    cluster.sasl = FakeSasl(judge=lambda token: Refusal("no such user"))
+    async with running(cluster, **LOGIN) as producer:
+        with pytest.raises(AuthenticationError) as refusal:
+            await producer.send("orders", b"v")
+    error = refusal.value
+    assert "broker-1:9092 (SASL_PLAINTEXT), PLAIN: the broker refused the login: no such" in str(
+        error
+    )
+    assert isinstance(error.__cause__, SaslAuthenticationFailedError)
+    assert error.addresses == ("broker-1:9092",)
+    assert not error.retriable
+
+
+async def test_a_mechanism_that_is_not_offered_is_told_with_those_that_are() -> None:
+    cluster = cluster_with()
+    cluster.sasl = FakeSasl(mechanisms=("GSSAPI", "SCRAM-SHA-512"))
+    async with running(cluster, **LOGIN) as producer:
+        with pytest.raises(AuthenticationError, match="but GSSAPI, SCRAM-SHA-512") as refusal:
+            await producer.send("orders", b"v")
+    assert "sasl.mechanism" in refusal.value.what_next
+
+
+async def test_a_listener_without_logins_is_told_apart() -> None:
+    cluster = cluster_with()
+    cluster.sasl = FakeSasl(handshake_error=ILLEGAL_SASL_STATE)
+    async with running(cluster, **LOGIN) as producer:
+        with pytest.raises(AuthenticationError, match="does not ask for a login"):
+            await producer.send("orders", b"v")
+
+
+async def test_a_handshake_of_another_kind_of_failure_is_told() -> None:
+    cluster = cluster_with()
+    cluster.sasl = FakeSasl(handshake_error=41)
+    async with running(cluster, **LOGIN) as producer:
+        with pytest.raises(AuthenticationError, match="NOT_CONTROLLER"):
+            await producer.send("orders", b"v")
+
+
+async def test_a_broker_without_sasl_at_all_is_told() -> None:
+    versions = dict(KAFKA_4)
+    del versions[ApiKey.SASL_HANDSHAKE]
+    cluster = FakeCluster(versions=versions)
+    cluster.sasl = FakeSasl()
+    async with running(cluster, **LOGIN) as producer:
+        with pytest.raises(AuthenticationError, match="does not offer this API"):
+            await producer.send("orders", b"v")
+
+
+async def test_a_broker_that_never_comes_to_an_end_is_left() -> None:
+    cluster = cluster_with()
+    cluster.sasl = FakeSasl(mechanisms=("OAUTHBEARER",), judge=lambda token: b"more")
+    options = {**LOGIN, "sasl_mechanism": "OAUTHBEARER", "token_provider": _token}
+    del options["sasl_username"], options["sasl_password"]
+    async with running(cluster, **options) as producer:
+        with pytest.raises(AuthenticationError, match="refused the token"):
+            await producer.send("orders", b"v")
+
+
+async def _token() -> str:
+    return "t0ken"
+
+
+async def test_a_listener_that_hangs_up_on_strangers_is_guessed_at() -> None:
+    cluster = cluster_with()
+    cluster.sasl = FakeSasl()
+    async with running(cluster, max_block_ms=500) as producer:
+        with pytest.raises(MetadataTimeoutError, match="is it a SASL listener"):
             await producer.send("orders", b"v")

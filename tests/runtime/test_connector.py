@@ -1,0 +1,250 @@
+"""Logging in on new connections, renewing the login on live ones, and who fails when refused."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import itertools
+from typing import Any
+
+import pytest
+
+from aioproducer import AuthenticationError, Credentials
+from aioproducer.wire.versions import ApiKey
+from tests.fake_broker import Conduct, FakeBroker, FakeCluster
+from tests.fake_sasl import FakeSasl, Refusal
+from tests.runtime.world import engine_of, now, outcomes, running, values_of
+
+LOGIN: dict[str, Any] = {
+    "security_protocol": "SASL_PLAINTEXT",
+    "sasl_mechanism": "PLAIN",
+    "sasl_username": "alice",
+    "sasl_password": "s3cret",
+}
+
+
+def guarded(nodes: int = 1, partitions: int = 1, **sasl: Any) -> tuple[FakeCluster, FakeSasl]:
+    cluster = FakeCluster(nodes)
+    cluster.add_topic("orders", partitions)
+    cluster.sasl = FakeSasl(**sasl)
+    return cluster, cluster.sasl
+
+
+def refuse(token: bytes) -> Refusal:
+    return Refusal("wrong password")
+
+
+# Refusals
+
+
+async def test_a_refused_login_fails_what_waits_at_once_and_not_again_and_again() -> None:
+    cluster, sasl = guarded(judge=refuse)
+    async with running(cluster, **LOGIN) as producer:
+        started = now()
+        results = await outcomes([producer.send("orders", b"%d" % n) for n in range(100)])
+        assert now() - started < 0.1
+        assert {type(result) for result in results} == {AuthenticationError}
+        knocks = len(sasl.handshakes)
+        assert knocks <= 2
+        # Nobody wants in, so nobody knocks: accounts are locked for less.
+        await asyncio.sleep(3600)
+        assert len(sasl.handshakes) <= knocks + 2
+
+
+async def test_callers_that_wait_for_metadata_fail_at_once_too() -> None:
+    cluster, _ = guarded(judge=refuse)
+    async with running(cluster, **LOGIN) as producer:
+        started = now()
+        for call in (producer.partitions_for("orders"), producer.warm_up(["orders"])):
+            with pytest.raises(AuthenticationError):
+                await call
+        assert now() - started < 5
+
+
+async def test_later_records_try_again_and_new_credentials_let_them_in() -> None:
+    cluster, sasl = guarded()
+    password = "old"
+
+    async def provider() -> Credentials:
+        return Credentials("alice", password)
+
+    sasl.judge = lambda token: b"" if token.endswith(b"new") else Refusal("wrong password")
+    options = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN"}
+    async with running(cluster, credentials_provider=provider, **options) as producer:
+        with pytest.raises(AuthenticationError):
+            await producer.send("orders", b"1")
+        with pytest.raises(AuthenticationError):
+            await producer.send("orders", b"2")
+        password = "new"
+        await producer.send("orders", b"3")
+    assert values_of(cluster, "orders") == [b"3"]
+
+
+async def test_records_sent_all_the_time_do_not_make_a_storm() -> None:
+    cluster, sasl = guarded(judge=refuse)
+    async with running(cluster, **LOGIN) as producer:
+        for _ in range(1000):
+            producer.send("orders", b"v").add_done_callback(lambda d: d.exception())
+            await asyncio.sleep(0.01)
+        # Ten seconds: the waits between attempts have grown to about one.
+        assert len(sasl.handshakes) < 60
+
+
+async def test_one_broker_that_refuses_fails_its_own_partitions_only() -> None:
+    cluster, sasl = guarded(nodes=2, partitions=2)
+
+    def conduct(broker: FakeBroker, request: Any) -> Conduct | None:
+        sasl.judge = refuse if broker.node_id == 2 else (lambda token: b"")
+        return None
+
+    cluster.chooser = conduct
+    bootstrap = cluster.bootstrap[0]
+    async with running(cluster, bootstrap=bootstrap, **LOGIN) as producer:
+        good = producer.send("orders", b"1", partition=0)
+        bad = producer.send("orders", b"2", partition=1)
+        with pytest.raises(AuthenticationError, match="broker-2:9092"):
+            await bad
+        await good
+    assert values_of(cluster, "orders", 0) == [b"1"]
+
+
+async def test_a_password_of_two_spellings_gets_a_second_attempt_at_once() -> None:
+    """SCRAM with a broker that knows the spelling of RFC 5802: the first record is not lost."""
+    seen: list[bytes] = []
+
+    def judge(token: bytes) -> bytes | Refusal:
+        seen.append(token)
+        return Refusal("unknown")
+
+    cluster, _ = guarded(judge=judge, mechanisms=("SCRAM-SHA-256",))
+    options = {**LOGIN, "sasl_mechanism": "SCRAM-SHA-256", "sasl_username": "\u2168"}
+    async with running(cluster, **options) as producer:
+        with pytest.raises(AuthenticationError):
+            await producer.send("orders", b"v")
+    assert {token.split(b",")[2] for token in seen} == {b"n=IX", "n=\u2168".encode()}
+
+
+async def test_a_connection_that_is_lost_during_the_login_is_tried_again() -> None:
+    cluster, _ = guarded()
+    cluster.brokers[1].scripts[ApiKey.SASL_AUTHENTICATE] = _hang_ups(3)
+    async with running(cluster, **LOGIN) as producer:
+        await producer.send("orders", b"v")
+
+
+def _hang_ups(count: int) -> Any:
+    return collections.deque([Conduct(hang_up="before") for _ in range(count)])
+
+
+# Renewal (KIP-368)
+
+
+async def test_the_login_is_renewed_on_the_live_connection_in_time() -> None:
+    cluster, sasl = guarded(lifetime_ms=10_000)
+    async with running(cluster, **LOGIN) as producer:
+        await producer.send("orders", b"first")
+        connections = cluster.brokers[1].connections
+        for n in range(300):
+            await producer.send("orders", b"%d" % n)
+            await asyncio.sleep(0.2)
+        assert cluster.brokers[1].connections == connections
+    times = list(sasl.handshakes)[1:]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert gaps
+    assert all(8.5 <= gap <= 9.6 for gap in gaps)
+    assert len(values_of(cluster, "orders")) == 301
+
+
+async def test_nothing_is_lost_doubled_or_reordered_while_it_is_renewed() -> None:
+    """A slow broker, requests in flight, and a renewal in their midst, again and again."""
+    cluster, sasl = guarded(lifetime_ms=2_000)
+    cluster.latency = lambda: 0.05
+    async with running(cluster, **LOGIN) as producer:
+        await producer.send("orders", b"first")
+        connections = cluster.brokers[1].connections
+        deliveries = []
+        for n in range(3000):
+            deliveries.append(producer.send("orders", b"%d" % n))
+            await asyncio.sleep(0.005)
+        await asyncio.gather(*deliveries)
+        assert cluster.brokers[1].connections == connections
+        assert engine_of(producer).ledger.records_retried == 0
+    assert len(sasl.handshakes) > 5
+    assert values_of(cluster, "orders") == [b"first", *(b"%d" % n for n in range(3000))]
+
+
+async def test_a_blocked_loop_does_not_write_after_the_end() -> None:
+    """The timers of a loop that stood still fire late; the broker's clock did not stand still."""
+    cluster, _ = guarded(lifetime_ms=10_000)
+    async with running(cluster, **LOGIN) as producer:
+        await producer.send("orders", b"1")
+        connections = cluster.brokers[1].connections
+        loop: Any = asyncio.get_running_loop()
+        loop.jump(11.0)
+        delivery = producer.send("orders", b"2")
+        await delivery
+        assert cluster.brokers[1].connections == connections
+        assert engine_of(producer).ledger.records_retried == 0
+
+
+async def test_requests_that_are_no_records_wait_for_the_renewal_too() -> None:
+    cluster, _ = guarded(lifetime_ms=1_000)
+    cluster.latency = lambda: 0.1
+    async with running(cluster, metadata_max_age_ms=50, **LOGIN) as producer:
+        await producer.send("orders", b"1")
+        connections = cluster.brokers[1].connections
+        await asyncio.sleep(20)
+        assert cluster.brokers[1].connections == connections
+
+
+async def test_a_renewal_that_is_refused_ends_the_connection_and_fails_what_comes() -> None:
+    cluster, sasl = guarded(lifetime_ms=5_000)
+    async with running(cluster, **LOGIN) as producer:
+        await producer.send("orders", b"1")
+        sasl.judge = refuse
+        await asyncio.sleep(6)
+        with pytest.raises(AuthenticationError, match="wrong password"):
+            await producer.send("orders", b"2")
+        sasl.judge = lambda token: b""
+        await producer.send("orders", b"3")
+    assert values_of(cluster, "orders") == [b"1", b"3"]
+
+
+async def test_credentials_that_cannot_be_had_for_a_while_do_not_end_the_session_early() -> None:
+    cluster, _ = guarded(lifetime_ms=60_000)
+    failing = False
+
+    async def provider() -> Credentials:
+        if failing:
+            raise ConnectionRefusedError
+        return Credentials("alice", "s3cret")
+
+    options = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN"}
+    async with running(cluster, credentials_provider=provider, **options) as producer:
+        await producer.send("orders", b"1")
+        connections = cluster.brokers[1].connections
+        failing = True
+        await asyncio.sleep(57.5)
+        await producer.send("orders", b"2")
+        failing = False
+        await asyncio.sleep(60)
+        await producer.send("orders", b"3")
+        assert cluster.brokers[1].connections == connections
+        failing = True
+        await asyncio.sleep(120)
+        late = producer.send("orders", b"4")
+        await asyncio.sleep(5)
+        assert not late.done()
+        failing = False
+        await late
+
+
+async def test_an_idle_connection_is_closed_although_its_login_is_renewed() -> None:
+    cluster, sasl = guarded(lifetime_ms=1_000)
+    async with running(cluster, connections_max_idle_ms=10_000, **LOGIN) as producer:
+        await producer.send("orders", b"1")
+        await asyncio.sleep(30)
+        assert not cluster.open_sessions
+        renewals = len(sasl.handshakes)
+        await asyncio.sleep(30)
+        assert len(sasl.handshakes) == renewals
+        await producer.send("orders", b"2")
