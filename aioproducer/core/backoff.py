@@ -6,6 +6,8 @@ import random
 
 JITTER = 0.2
 _DOUBLINGS_THAT_MATTER = 32
+_MARKERS_MS = 5
+"""How long the markers of a transaction take on a cluster that has little to do."""
 
 
 def backoff_ms(base_ms: float, maximum_ms: float, attempt: int, rng: random.Random) -> float:
@@ -18,3 +20,12 @@ def backoff_ms(base_ms: float, maximum_ms: float, attempt: int, rng: random.Rand
         return 0.0
     capped = min(maximum_ms, base_ms * 2.0 ** min(attempt, _DOUBLINGS_THAT_MATTER))
     return max(0.0, capped * rng.uniform(1 - JITTER, 1 + JITTER))
+
+
+def busy_backoff_ms(base_ms: float, attempt: int, rng: random.Random) -> float:
+    """Return the delay after CONCURRENT_TRANSACTIONS: the last transaction's markers are written.
+
+    That is over in milliseconds as a rule, and every transaction that follows closely on another
+    waits for it. So the delay begins far below the usual one, ``base_ms``, and doubles up to it.
+    """
+    return backoff_ms(min(base_ms, _MARKERS_MS), base_ms, attempt, rng)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from aioproducer.config import ProducerConfig
-from aioproducer.core.backoff import backoff_ms
+from aioproducer.core.backoff import backoff_ms, busy_backoff_ms
 from aioproducer.core.producer_identity import ProducerIdentity
 from aioproducer.core.transaction_scope import (
     OffsetsToCommit,
@@ -20,6 +20,7 @@ from aioproducer.errors import (
     AuthenticationError,
     BrokerError,
     ClusterConnectionError,
+    ConcurrentTransactionsError,
     FatalTransactionError,
     ProducerError,
     ProducerFencedError,
@@ -42,10 +43,9 @@ from aioproducer.wire.messages.txn_offset_commit import (
 
 logger = logging.getLogger("aioproducer")
 
-_BUSY_BACKOFF_MS = 20
-"""While the markers of the transaction before are written; they take milliseconds as a rule."""
-
 _FENCED = frozenset({ErrorCode.PRODUCER_FENCED, ErrorCode.INVALID_PRODUCER_EPOCH})
+_TOO_LATE = ErrorCode.INVALID_TXN_STATE
+"""What a commit of the new protocol is answered after the brokers have aborted."""
 _NOT_ASKED = frozenset({ErrorCode.NONE, ErrorCode.OPERATION_NOT_ATTEMPTED})
 
 
@@ -299,30 +299,37 @@ class CoordinatorClient:
 
     def fatal(self, error: ProducerError, began_at: float, now: float) -> ProducerError:
         """Return the error to raise from now on, of a class that says that it is final."""
+        overdue = self._overdue(began_at, now)
+        final: FatalTransactionError
         if isinstance(error, BrokerError) and error.code in _FENCED:
-            limit = self._config.transaction_timeout_ms / 1000
             words = f"another producer with transactional.id {self._transactional_id!r} took over"
-            if began_at and now - began_at >= limit * 0.9:
-                words += (
-                    f", or the brokers aborted the transaction: it was open for"
-                    f" {now - began_at:.1f} s, transaction.timeout.ms allows {limit:g} s"
-                )
-            fenced = ProducerFencedError(words)
-            fenced.__cause__ = error
-            return fenced
-        if isinstance(error, FatalTransactionError):
+            final = ProducerFencedError(words + (f", or {overdue}" if overdue else ""))
+        elif isinstance(error, FatalTransactionError):
             return error
-        final = FatalTransactionError(str(error))
+        elif overdue and isinstance(error, BrokerError) and error.code == _TOO_LATE:
+            final = FatalTransactionError(overdue)
+        else:
+            final = FatalTransactionError(str(error))
         final.__cause__ = error
         return final
+
+    def _overdue(self, began_at: float, now: float) -> str:
+        """Return words about a transaction that the brokers have given up, if they may have."""
+        limit = self._config.transaction_timeout_ms / 1000
+        if not began_at or now - began_at < limit * 0.9:
+            return ""
+        return (
+            f"the brokers aborted the transaction: it was open for {now - began_at:.1f} s,"
+            f" transaction.timeout.ms allows {limit:g} s"
+        )
 
     def pause(self, again: Again, attempt: int, rng: random.Random) -> float:
         """Return the seconds to wait before the same is asked again."""
         config = self._config
         error = again.error
         base: float = max(config.retry_backoff_ms, 1)
-        if isinstance(error, BrokerError) and error.code == ErrorCode.CONCURRENT_TRANSACTIONS:
-            base, attempt = min(base, _BUSY_BACKOFF_MS), 0
+        if isinstance(error, ConcurrentTransactionsError):
+            return busy_backoff_ms(base, attempt, rng) / 1000
         return backoff_ms(base, max(config.retry_backoff_max_ms, base), attempt, rng) / 1000
 
     # Which protocol

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from aioproducer.config import ProducerConfig
-from aioproducer.core.backoff import backoff_ms
+from aioproducer.core.backoff import backoff_ms, busy_backoff_ms
 from aioproducer.core.batch import Batch, Sealed
 from aioproducer.core.cluster_view import NO_LEADER
 from aioproducer.core.judgement import DELIVER, Judgement, Ruling, judge_answer, judge_lost
@@ -18,7 +18,12 @@ from aioproducer.core.produce_exchange import ProduceExchange, Shipment
 from aioproducer.core.split import remove_records, split_batch
 from aioproducer.core.transaction_scope import TransactionProtocol, TransactionScope
 from aioproducer.delivery import FateState
-from aioproducer.errors import DeliveryTimeoutError, ProducerError, broker_error
+from aioproducer.errors import (
+    ConcurrentTransactionsError,
+    DeliveryTimeoutError,
+    ProducerError,
+    broker_error,
+)
 from aioproducer.runtime.batch_preparer import BatchPreparer
 from aioproducer.runtime.cluster import Cluster
 from aioproducer.runtime.connection_manager import ProduceWork
@@ -393,8 +398,12 @@ class Sender:
 
     def _retry(self, queue: PartitionQueue, batch: Batch) -> None:
         config = self._config
-        delay = backoff_ms(
-            config.retry_backoff_ms, config.retry_backoff_max_ms, batch.attempts, self._rng
+        delay = (
+            busy_backoff_ms(config.retry_backoff_ms, batch.attempts, self._rng)
+            if isinstance(batch.last_error, ConcurrentTransactionsError)
+            else backoff_ms(
+                config.retry_backoff_ms, config.retry_backoff_max_ms, batch.attempts, self._rng
+            )
         )
         logger.debug("[%s] retrying %r: %s", self._client_id, batch, batch.last_error)
         batch.attempts += 1

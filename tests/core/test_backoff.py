@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioproducer.core.backoff import backoff_ms
+from aioproducer.core.backoff import backoff_ms, busy_backoff_ms
 
 times = st.integers(0, 10**7)
 
@@ -28,3 +28,13 @@ def test_no_base_means_no_delay() -> None:
 def test_two_clients_do_not_come_back_together() -> None:
     delays = {backoff_ms(100, 1000, 3, random.Random(seed)) for seed in range(50)}
     assert len(delays) == 50
+
+
+@given(base=st.integers(1, 10**4), attempt=st.integers(0, 100), seed=st.integers())
+def test_markers_are_asked_for_soon_and_no_faster_than_usual_in_the_end(
+    base: int, attempt: int, seed: int
+) -> None:
+    delay = busy_backoff_ms(base, attempt, random.Random(seed))
+    assert delay <= 1.2 * min(base, 5 * 2**attempt) * 1.000001
+    if attempt > 20:
+        assert delay >= 0.799999 * base
