@@ -28,7 +28,7 @@ hypothesis.settings.load_profile("suite")
 
 INTEGRATION = Path(__file__).parent / "integration"
 
-_found = pytest.StashKey[Found]()
+FOUND = pytest.StashKey[Found]()
 _skipped = pytest.StashKey[list[str]]()
 
 
@@ -95,7 +95,7 @@ def pytest_asyncio_loop_factories(
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    found = config.stash.get(_found, None)
+    found = config.stash.get(FOUND, None)
     if found is None:
         return
     terminalreporter.section("Kafka")
@@ -113,7 +113,7 @@ def pytest_terminal_summary(
 def found(pytestconfig: pytest.Config) -> Iterator[Found]:
     """The cluster of this run, started by the first test that needs it."""
     started = start_kafka(pytestconfig.getoption("--kafka-version"))
-    pytestconfig.stash[_found] = started
+    pytestconfig.stash[FOUND] = started
     try:
         yield started
     finally:

@@ -1,0 +1,165 @@
+"""The coordinator dies, ends, freezes or moves at any point of a transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+
+import pytest
+
+from aioproducer import AsyncProducer
+from aioproducer.testing import NodeControl
+from aioproducer.testing.admin import connect, partition_states
+from tests.conftest import TopicFactory
+from tests.integration.transactions.helpers import new_producer, visible
+
+STATE_TOPIC = "__transaction_state"
+
+
+def coordinator_of(bootstrap: str, transactional_id: str) -> int:
+    """The leader of the partition that holds the id's state: Java's string hash decides."""
+    states = partition_states(bootstrap)[STATE_TOPIC]
+    digest = 0
+    for unit in transactional_id:
+        digest = (31 * digest + ord(unit)) & 0xFFFFFFFF
+    return states[(digest & 0x7FFFFFFF) % len(states)].leader
+
+
+def ids_of(bootstrap: str, node_id: int, count: int) -> list[str]:
+    """Transactional ids that one node coordinates."""
+    found: list[str] = []
+    while len(found) < count:
+        candidate = f"tx-{uuid.uuid4().hex[:12]}"
+        if coordinator_of(bootstrap, candidate) == node_id:
+            found.append(candidate)
+    return found
+
+
+async def _one(producer: AsyncProducer[bytes, bytes], topic: str, value: bytes) -> None:
+    async with producer.transaction() as tx:
+        tx.send(topic, value)
+
+
+@pytest.mark.parametrize("how", ["kill", "terminate"])
+async def test_losing_the_coordinator_at_any_step_only_delays(
+    bootstrap: str, node_control: NodeControl, topic: TopicFactory, how: str
+) -> None:
+    """Five producers of one coordinator, each at another step when it goes; all of them go on."""
+    name = topic(5)
+    async with new_producer(bootstrap) as first:
+        # The topic of the transactions' state is made by the first of them.
+        await _one(first, name, b"first")
+    states = await asyncio.to_thread(partition_states, bootstrap)
+    victim = states[STATE_TOPIC][0].leader
+    ids = await asyncio.to_thread(ids_of, bootstrap, victim, 6)
+    idle, begun, sent, committing, aborting, starting = (
+        new_producer(bootstrap, transactional_id=each, max_block_ms=60_000, request_timeout_ms=5000)
+        for each in ids
+    )
+    producers = (idle, begun, sent, committing, aborting)
+    await asyncio.gather(*(producer.start() for producer in producers))
+    try:
+        await asyncio.gather(*(_one(producer, name, b"before") for producer in producers))
+        for producer in producers[1:]:
+            producer.begin_transaction()
+        for producer in (sent, committing, aborting):
+            await producer.send(name, b"during" if producer is not aborting else b"lost")
+        ends = [
+            asyncio.create_task(committing.commit_transaction()),
+            asyncio.create_task(aborting.abort_transaction()),
+            asyncio.create_task(starting.start()),
+        ]
+        await asyncio.to_thread(getattr(node_control, how), victim)
+        begun.send(name, b"during")
+        ends += [asyncio.create_task(each.commit_transaction()) for each in (begun, sent)]
+        await asyncio.gather(*ends)
+        everyone = (*producers, starting)
+        await asyncio.gather(*(_one(producer, name, b"after") for producer in everyone))
+        await asyncio.to_thread(node_control.restart, victim)
+        await asyncio.gather(*(_one(producer, name, b"restarted") for producer in everyone))
+    finally:
+        await asyncio.gather(*(producer.close() for producer in (*producers, starting)))
+    found = await visible(bootstrap, name)
+    counts = {value: found.count(value) for value in found}
+    assert counts == {b"first": 1, b"before": 5, b"during": 3, b"after": 6, b"restarted": 6}
+
+
+async def test_a_coordinator_that_moves_is_followed(
+    bootstrap: str, node_control: NodeControl, topic: TopicFactory
+) -> None:
+    """Leadership of the transactions' state goes round while transactions stream."""
+    name, count = topic(3), 0
+    stopped = asyncio.Event()
+    async with new_producer(bootstrap) as producer:
+        await _one(producer, name, b"0")
+
+        async def stream() -> None:
+            nonlocal count
+            while not stopped.is_set():
+                count += 1
+                await _one(producer, name, b"%d" % count)
+
+        streaming = asyncio.create_task(stream())
+        try:
+            for _ in range(3):
+                await asyncio.to_thread(_move_coordinators, bootstrap)
+                await asyncio.sleep(0.3)
+        finally:
+            stopped.set()
+            await streaming
+    found = await visible(bootstrap, name)
+    assert sorted(map(int, found)) == list(range(count + 1))  # type: ignore[arg-type]
+
+
+def _move_coordinators(bootstrap: str) -> None:
+    """Rotate the replicas of the transactions' state, elect the new first ones."""
+    from confluent_kafka import ElectionType, TopicPartition
+    from kafka import TopicPartition as Partition
+    from kafka.admin import KafkaAdminClient
+
+    states = partition_states(bootstrap)[STATE_TOPIC]
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap.split(","))
+    try:
+        admin.alter_partition_reassignments(
+            {
+                Partition(STATE_TOPIC, index): [*state.replicas[1:], state.replicas[0]]
+                for index, state in enumerate(states)
+            }
+        )
+    finally:
+        admin.close()
+    partitions = [TopicPartition(STATE_TOPIC, index) for index in range(len(states))]
+    client = connect(bootstrap)
+    client.elect_leaders(ElectionType.PREFERRED, partitions).result()
+    deadline = time.monotonic() + 15
+    while [s.leader for s in partition_states(bootstrap)[STATE_TOPIC]] == [
+        s.leader for s in states
+    ]:
+        assert time.monotonic() < deadline, "the coordinators did not move"
+        time.sleep(0.05)
+
+
+async def test_a_frozen_coordinator_delays_its_ids_until_another_takes_over(
+    bootstrap: str, node_control: NodeControl, topic: TopicFactory
+) -> None:
+    """Its sockets stay open and nothing answers: the request times out, the next one knows."""
+    name = topic()
+    async with new_producer(bootstrap) as first:
+        await _one(first, name, b"first")
+    states = await asyncio.to_thread(partition_states, bootstrap)
+    leader = states[name][0].leader
+    victim = next(s.leader for s in states[STATE_TOPIC] if s.leader != leader)
+    (transactional_id,) = await asyncio.to_thread(ids_of, bootstrap, victim, 1)
+    async with new_producer(
+        bootstrap, transactional_id=transactional_id, request_timeout_ms=1000
+    ) as producer:
+        producer.begin_transaction()
+        await producer.send(name, b"during")
+        node_control.pause(victim)
+        try:
+            await producer.commit_transaction(timeout=40)
+        finally:
+            node_control.resume(victim)
+        await _one(producer, name, b"after")
+    assert await visible(bootstrap, name) == [b"first", b"during", b"after"]
