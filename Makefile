@@ -7,7 +7,7 @@ ARGS ?=
 SEEDS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench torture simulate mutate fuzz clean
+.PHONY: help demo test lint bench bounce torture simulate mutate fuzz clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ bench: .venv/.installed-dev  ## compare with aiokafka and confluent-kafka
 
 torture: .venv/.installed-dev  ## an hour of faults on a real cluster; nothing lost, repeated, reordered
 	$(BIN)/python -m tests.torture $(ARGS)
+
+bounce: .venv/.installed-dev  ## copy a topic exactly once while copiers and brokers are killed
+	$(BIN)/python -m tests.bounce $(ARGS)
 
 simulate: .venv/.installed-dev  ## run the simulated world: SEEDS=1000, SEEDS=40-49, SEEDS=7-7
 	$(BIN)/python -m tests.simulation $(SEEDS) $(ARGS)

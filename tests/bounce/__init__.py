@@ -1,0 +1,1 @@
+"""`python -m tests.bounce`: a topic copied exactly once while copiers and brokers are killed."""
