@@ -1,4 +1,7 @@
-"""``python -m benchmarks``: run the plan, print a table for each scenario."""
+"""``python -m benchmarks``: run the plan, print a table for each scenario.
+
+``python -m benchmarks transactions`` measures transactions instead.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,12 @@ from benchmarks.peers import PEERS
 from benchmarks.plan import Scenario, scenarios
 from benchmarks.report import remarks, scenario_table
 from benchmarks.runner import PeerResults, run_scenario
+from benchmarks.transactions import main as measure_transactions
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["transactions"]:
+        return measure_transactions(sys.argv[2:])
     settings = parse()
     try:
         with ClusterProcess(
