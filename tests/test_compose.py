@@ -81,7 +81,7 @@ def test_all_nodes_vote_and_have_a_health_check(nodes: dict[str, Any]) -> None:
 
 
 def test_topics_of_the_readme_exist(services: dict[str, Any]) -> None:
-    created = set(re.findall(r"--topic (\S+)", services["topics"]["command"]))
+    created = set(re.findall(r"--topic (\w+)", services["topics"]["command"]))
     readme = documents().get(Path("README.md"), "")
     named = set(re.findall(r'\bsend(?:_and_wait)?\(\s*"([^"]+)"', readme))
     assert named <= created

@@ -35,6 +35,7 @@ REQUEST_TIMED_OUT = 7
 NOT_LEADER = 6
 OUT_OF_ORDER = 45
 INVALID_RECORD = 87
+CONCURRENT_TRANSACTIONS = 51
 
 
 def one_partition(latency: float = 0.01, nodes: int = 1) -> tuple[FakeCluster, FakePartition]:
@@ -239,6 +240,17 @@ class TestRetries:
             times = [at for at, _ in cluster.brokers[1].produce_requests()][1:]
         pauses = [round(later - at, 3) for at, later in itertools.pairwise(times)]
         for pause, nominal in zip(pauses, [0.1, 0.2, 0.4, 0.8, 0.8, 0.8], strict=True):
+            assert 0.8 * nominal <= pause <= 1.2 * nominal + 0.002
+
+    async def test_the_markers_of_the_last_transaction_are_waited_for_in_milliseconds(self) -> None:
+        cluster, partition = one_partition(latency=0.0)
+        async with running(cluster, retry_backoff_ms=100) as producer:
+            await settle(producer)
+            partition.script.extend([Verb(CONCURRENT_TRANSACTIONS)] * 6)
+            await producer.send("orders", b"0")
+            times = [at for at, _ in cluster.brokers[1].produce_requests()][1:]
+        pauses = [round(later - at, 3) for at, later in itertools.pairwise(times)]
+        for pause, nominal in zip(pauses, [0.005, 0.01, 0.02, 0.04, 0.08, 0.1], strict=True):
             assert 0.8 * nominal <= pause <= 1.2 * nominal + 0.002
 
     async def test_retries_run_out(self) -> None:
