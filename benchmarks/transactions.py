@@ -71,7 +71,7 @@ class Aiokafka(Client):
     name = "aiokafka"
 
     async def start(self) -> None:
-        from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]
+        from aiokafka import AIOKafkaProducer
 
         self._producer: Any = AIOKafkaProducer(
             bootstrap_servers=self.bootstrap_servers, transactional_id=self.transactional_id

@@ -300,14 +300,14 @@ class CoordinatorClient:
     def fatal(self, error: ProducerError, began_at: float, now: float) -> ProducerError:
         """Return the error to raise from now on, of a class that says that it is final."""
         overdue = self._overdue(began_at, now)
+        words = f"another producer with transactional.id {self._transactional_id!r} took over"
         final: FatalTransactionError
         if isinstance(error, BrokerError) and error.code in _FENCED:
-            words = f"another producer with transactional.id {self._transactional_id!r} took over"
             final = ProducerFencedError(words + (f", or {overdue}" if overdue else ""))
         elif isinstance(error, FatalTransactionError):
             return error
         elif overdue and isinstance(error, BrokerError) and error.code == _TOO_LATE:
-            final = FatalTransactionError(overdue)
+            final = FatalTransactionError(f"{overdue}; or {words}")
         else:
             final = FatalTransactionError(str(error))
         final.__cause__ = error
