@@ -7,7 +7,7 @@ import logging
 import random
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
@@ -218,6 +218,17 @@ class TransactionalProducerPool(Generic[K, V]):
             producer.transaction(timeout=timeout) as tx,
         ):
             yield tx
+
+    async def warm_up(self, *, timeout: float | None = None) -> None:
+        """Start all ``max_size`` producers.
+
+        With an ``instance_id`` this ends at once whatever an earlier process of that name left
+        open, and not only when as many producers are needed. Waits for and raises as
+        :meth:`producer`; those started before stay. Cancelling ends it likewise.
+        """
+        async with AsyncExitStack() as stack:
+            for _ in range(self.max_size):
+                await stack.enter_async_context(self.producer(timeout=timeout))
 
     async def execute_in_transaction(
         self,

@@ -152,6 +152,36 @@ async def test_a_restarted_instance_aborts_what_its_former_self_left_open(
     await former.close()
 
 
+async def test_warming_up_frees_all_that_the_former_self_left_open(cluster: FakeCluster) -> None:
+    former: Pool = TransactionalProducerPool(
+        cluster.bootstrap, prefix="tx-", instance_id="pod-0", linger_ms=0
+    )
+
+    async def leave_open(number: int) -> None:
+        async with former.transaction() as tx:
+            await tx.send("t", b"left open %d" % number)
+            await asyncio.sleep(10)
+
+    crashed = [asyncio.create_task(leave_open(number)) for number in range(3)]
+    await asyncio.sleep(1)
+    async with pool_on(cluster, max_size=3) as pool:
+        await pool.warm_up()
+        assert (pool.size, pool.idle) == (3, 3)
+        await pool.execute_in_transaction(Fn(b"new"))
+        assert visible(cluster) == [b"new"]
+        outcomes = await asyncio.gather(*crashed, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [ProducerFencedError] * 3
+    await former.close()
+
+
+async def test_warming_up_keeps_what_was_started_before_it_failed(cluster: FakeCluster) -> None:
+    async with pool_on(cluster, max_size=3) as pool:
+        script(cluster, ApiKey.INIT_PRODUCER_ID, 0, 0, CLUSTER_AUTHORIZATION_FAILED)
+        with pytest.raises(Exception, match="CLUSTER_AUTHORIZATION_FAILED"):
+            await pool.warm_up()
+        assert (pool.size, pool.idle) == (2, 2)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

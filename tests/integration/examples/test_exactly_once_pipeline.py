@@ -17,6 +17,7 @@ import pytest
 from aioproducer import AsyncProducer, Record
 from aioproducer.testing.judge import ReadRecord, read_topic
 from tests.conftest import TopicFactory
+from tests.integration.committed import read_settled
 from tests.integration.examples.processes import KILLED, Example, wait_until
 
 PARTITIONS = 4
@@ -79,7 +80,7 @@ def pipeline(
 
 
 def _assert_exactly_once(pipeline: Pipeline, count: int) -> None:
-    records = pipeline.committed()
+    records = read_settled(pipeline.bootstrap, pipeline.output)
     values = [record.value or b"" for record in records]
     assert Counter(values) == Counter(b"VALUE-%d" % n for n in range(count)), (
         pipeline.example.output()

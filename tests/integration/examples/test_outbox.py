@@ -15,8 +15,9 @@ from typing import NamedTuple
 import asyncpg
 import pytest
 
-from aioproducer.testing.judge import ReadRecord, read_topic
+from aioproducer.testing.judge import ReadRecord
 from tests.conftest import TopicFactory
+from tests.integration.committed import read_settled
 from tests.integration.examples.processes import KILLED, Example, wait_until
 
 KEYS = [f"order-{n}" for n in range(8)]
@@ -38,7 +39,7 @@ class Outbox(NamedTuple):
         return [(str(event), str(key), bool(sent)) for event, key, sent in rows]
 
     def committed(self) -> list[ReadRecord]:
-        return read_topic(self.bootstrap, self.topic, isolation="read_committed")
+        return read_settled(self.bootstrap, self.topic)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
