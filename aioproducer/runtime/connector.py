@@ -69,14 +69,18 @@ class Connector:
         Raises :exc:`AuthenticationError` as soon as one address refuses us, else
         :exc:`ClusterConnectionError` with what each address said.
         """
+        security = self._security
+        prepared = security.prepared
         try:
-            return await self._try_addresses(failures)
+            return await self._try_addresses(failures, prepared)
         except AuthenticationError:
-            if not self._security.respell():
+            if not security.may_respell():
                 raise
-            return await self._try_addresses(failures)
+        connection = await self._try_addresses(failures, not prepared)
+        security.prepared = not prepared
+        return connection
 
-    async def _try_addresses(self, failures: int) -> BrokerConnection:
+    async def _try_addresses(self, failures: int, prepared: bool) -> BrokerConnection:
         config = self._config
         limit = backoff_ms(
             config.socket_connection_setup_timeout_ms,
@@ -88,7 +92,7 @@ class Connector:
         cause: Exception | None = None
         for family, sockaddr in await self._addresses():
             try:
-                return await self._connect_to(family, sockaddr, limit / 1000)
+                return await self._connect_to(family, sockaddr, limit / 1000, prepared)
             except AuthenticationError:
                 raise
             except TimeoutError as error:
@@ -116,13 +120,19 @@ class Connector:
             f"cannot connect to {self.address}: {'; '.join(reasons)}", addresses=(self.address,)
         ) from cause
 
-    async def log_in(self, connection: BrokerConnection) -> None:
+    async def log_in(self, connection: BrokerConnection, prepared: bool | None = None) -> None:
         """Log in, or renew the login of a connection that is in use.
+
+        ``prepared`` chooses between the two spellings of some passwords; not given, it is the one
+        that was taken before.
 
         What was sent before is answered before; from the first token to the last answer the
         connection holds everything else back, because the broker would refuse it (KIP-368).
         """
-        client = await self._security.sasl_client(self.host)
+        security = self._security
+        client = await security.sasl_client(
+            self.host, security.prepared if prepared is None else prepared
+        )
         connection.hold()
         last_used = connection.last_used
         # The broker counts from when it grants the login: sooner is safe, later is not.
@@ -155,7 +165,7 @@ class Connector:
         return found[turn:] + found[:turn]
 
     async def _connect_to(
-        self, family: int, sockaddr: tuple[Any, ...], limit: float
+        self, family: int, sockaddr: tuple[Any, ...], limit: float, prepared: bool
     ) -> BrokerConnection:
         config = self._config
         connection = BrokerConnection(
@@ -179,7 +189,7 @@ class Connector:
                 )
             else:
                 # Outside of the limit, which is for the network: a user's provider may be slower.
-                await self.log_in(connection)
+                await self.log_in(connection, prepared)
         except BaseException as error:
             connection.abort(
                 ClusterConnectionError(

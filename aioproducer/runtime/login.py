@@ -33,12 +33,14 @@ _EXTENSION = "extension_"
 class Login(Protocol):
     """Makes a machine for each attempt to log in."""
 
-    async def client(self, host: str) -> SaslClient:
-        """Return a machine with the credentials of now, for the broker at ``host``."""
+    async def client(self, host: str, prepared: bool = False) -> SaslClient:
+        """Return a machine with the credentials of now, for the broker at ``host``.
 
-    def respell(self) -> bool:
-        """After a refusal: return whether another spelling of the same credentials is worth one
-        attempt."""
+        With ``prepared``, name and password are spelt as SASLprep has it, if that matters.
+        """
+
+    def may_respell(self) -> bool:
+        """After a refusal: return whether the other spelling is worth one attempt."""
 
 
 def login_for(config: ProducerConfig) -> Login:
@@ -91,9 +93,8 @@ class PasswordLogin:
         )
         self._token_auth = options.get("tokenauth", "").lower() == "true"
         self._last = self._fixed
-        self._prepared = False
 
-    async def client(self, host: str) -> SaslClient:
+    async def client(self, host: str, prepared: bool = False) -> SaslClient:
         given = self._fixed
         if self._provider is not None:
             given = await _ask_provider(self._provider, "credentials_provider", self._limit)
@@ -108,21 +109,18 @@ class PasswordLogin:
             given.username,
             given.password,
             secrets.token_urlsafe(24),
-            prepared=self._prepared,
+            prepared=prepared,
             token_auth=self._token_auth,
         )
 
-    def respell(self) -> bool:
+    def may_respell(self) -> bool:
         """Kafka's own brokers take passwords as they are, others prepare them as RFC 5802 has it.
 
         Only few hold a character that makes a difference.
         """
-        if self._mechanism == "PLAIN" or not has_two_spellings(
+        return self._mechanism != "PLAIN" and has_two_spellings(
             self._last.username, self._last.password
-        ):
-            return False
-        self._prepared = not self._prepared
-        return True
+        )
 
 
 class TokenLogin:
@@ -153,11 +151,11 @@ class TokenLogin:
         self._ends_at_ms = 0.0
         self._refresh_at_ms = 0.0
 
-    async def client(self, host: str) -> SaslClient:
+    async def client(self, host: str, prepared: bool = False) -> SaslClient:
         token = await self._current()
         return OAuthBearerClient(token.value, {**self._extensions, **token.extensions})
 
-    def respell(self) -> bool:
+    def may_respell(self) -> bool:
         """A token that was refused is not offered again."""
         self._token = None
         return False
@@ -241,10 +239,10 @@ class KerberosLogin:
         uses_keytab = options.get("useKeyTab", "false").lower() == "true"
         self._keytab = options.get("keyTab", "") if uses_keytab else ""
 
-    async def client(self, host: str) -> SaslClient:
+    async def client(self, host: str, prepared: bool = False) -> SaslClient:
         return GssapiClient(
             kerberos.make_context(self._service, host, self._principal, self._keytab)
         )
 
-    def respell(self) -> bool:
+    def may_respell(self) -> bool:
         return False

@@ -30,6 +30,8 @@ class Security:
         self._context: ssl.SSLContext | None = None
         self._files: tuple[object, ...] = ()
         self._login: Login | None = None
+        # Which spelling of a SCRAM password was taken last: as it is, or by SASLprep.
+        self.prepared = False
         if self.protocol in ("SSL", "SASL_SSL"):
             self._files = self._fingerprint()
             self._context = build_context(config)
@@ -65,18 +67,18 @@ class Security:
                 logger.warning("the TLS files have changed, but %s; the last ones are used", error)
         return self._context
 
-    async def sasl_client(self, host: str) -> SaslClient:
+    async def sasl_client(self, host: str, prepared: bool = False) -> SaslClient:
         """Return the machine for one login at ``host``; asks the user's provider if there is one.
 
         Raises :exc:`AuthenticationError` without good credentials, and
         :exc:`ClusterConnectionError` when they could not be had. Cancelling abandons the wait.
         """
         assert self._login is not None
-        return await self._login.client(host)
+        return await self._login.client(host, prepared)
 
-    def respell(self) -> bool:
-        """After a refused login: return whether one more attempt may do, spelt differently."""
-        return self._login is not None and self._login.respell()
+    def may_respell(self) -> bool:
+        """After a refused login: return whether the other spelling is worth one attempt."""
+        return self._login is not None and self._login.may_respell()
 
     def refusal(
         self, failure: BaseException, listener: str, host: str

@@ -90,6 +90,17 @@ async def test_records_sent_all_the_time_do_not_make_a_storm() -> None:
         assert len(sasl.handshakes) < 60
 
 
+async def test_a_transactional_producer_that_is_refused_does_not_start() -> None:
+    cluster, _ = guarded(judge=refuse)
+    started = now()
+    with pytest.raises(AuthenticationError, match="wrong password"):
+        async with running(cluster, transactional_id="payments", **LOGIN):
+            raise AssertionError
+    assert now() - started < 1
+    await asyncio.sleep(1)
+    assert not cluster.open_sessions
+
+
 async def test_one_broker_that_refuses_fails_its_own_partitions_only() -> None:
     cluster, sasl = guarded(nodes=2, partitions=2)
 
@@ -122,6 +133,22 @@ async def test_a_password_of_two_spellings_gets_a_second_attempt_at_once() -> No
         with pytest.raises(AuthenticationError):
             await producer.send("orders", b"v")
     assert {token.split(b",")[2] for token in seen} == {b"n=IX", "n=\u2168".encode()}
+
+
+async def test_two_brokers_that_refuse_a_spelling_at_once_are_both_offered_the_other() -> None:
+    seen: list[bytes] = []
+
+    def judge(token: bytes) -> bytes | Refusal:
+        seen.append(token)
+        return Refusal("unknown")
+
+    cluster, _ = guarded(nodes=2, judge=judge, mechanisms=("SCRAM-SHA-256",))
+    options = {**LOGIN, "sasl_mechanism": "SCRAM-SHA-256", "sasl_username": "\u2168"}
+    async with running(cluster, **options) as producer:
+        with pytest.raises(AuthenticationError):
+            await producer.send("orders", b"v")
+    names = [token.split(b",")[2] for token in seen]
+    assert names.count(b"n=IX") == names.count("n=\u2168".encode()) == 2
 
 
 async def test_a_connection_that_is_lost_during_the_login_is_tried_again() -> None:

@@ -77,17 +77,17 @@ async def test_a_password_with_two_spellings_is_offered_in_both() -> None:
     """Kafka's brokers take it as it is, others as RFC 5802 prepares it."""
     login = login_for(config_of("SCRAM-SHA-256", sasl_username="\u2168", sasl_password="p"))
     assert b"n=\xe2\x85\xa8," in await first_token(login)
-    assert login.respell()
-    assert b"n=IX," in await first_token(login)
-    assert login.respell()
-    assert b"n=\xe2\x85\xa8," in await first_token(login)
+    assert login.may_respell()
+    message = (await login.client("broker", prepared=True)).step(b"")
+    assert message is not None
+    assert b"n=IX," in message
 
 
 async def test_a_password_of_one_spelling_is_offered_once() -> None:
     for mechanism in ("PLAIN", "SCRAM-SHA-256"):
         login = login_for(config_of(mechanism, sasl_username="a", sasl_password="p\u00e4ss"))
         await login.client("broker")
-        assert not login.respell()
+        assert not login.may_respell()
 
 
 def failing(error: Exception) -> Callable[[], Any]:
@@ -232,7 +232,7 @@ async def test_a_refused_token_is_not_offered_again() -> None:
     clock = Clock()
     login = token_login(Issuer(clock), clock)
     await login.client("broker")
-    assert not login.respell()
+    assert not login.may_respell()
     assert b"Bearer token2\x01" in await first_token(login)
 
 

@@ -34,7 +34,7 @@ async def test_plaintext_needs_nothing() -> None:
     assert not security.uses_tls
     assert not security.uses_sasl
     assert await security.tls_context() is None
-    assert not security.respell()
+    assert not security.may_respell()
     assert security.refusal(ConnectionError(), "h:1", "h") is None
 
 
