@@ -9,6 +9,7 @@ import json
 import random
 import ssl
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote_plus, unquote, urlencode, urlsplit
@@ -86,35 +87,20 @@ class TokenEndpoint:
             raise _FailedError(f"{type(error).__name__} while reading it") from error
 
     def _post(self) -> tuple[int, bytes]:
-        parts = urlsplit(self.url)
-        host = parts.hostname or ""
-        timeout = self.connect_timeout_ms / 1000
-        connection: http.client.HTTPConnection
-        if parts.scheme == "https":
-            context = ssl.create_default_context()
-            connection = http.client.HTTPSConnection(
-                host, parts.port, timeout=timeout, context=context
-            )
-        else:
-            connection = http.client.HTTPConnection(host, parts.port, timeout=timeout)
         form = {"grant_type": "client_credentials"}
         if self.scope:
             form["scope"] = self.scope
-        headers = {
-            "Authorization": self._basic(),
-            "Accept": "application/json",
-            "Content-Type": "application/x-www-form-urlencoded",
-        }
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        try:
-            connection.connect()
-            connection.sock.settimeout(self.read_timeout_ms / 1000)
-            # No redirect is followed: the secret is for this address alone.
-            connection.request("POST", target, urlencode(form), headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read(_LARGEST_ANSWER)
-        finally:
-            connection.close()
+        return exchange(
+            "POST",
+            self.url,
+            body=urlencode(form),
+            headers={
+                "Authorization": self._basic(),
+                "Content-Type": "application/x-www-form-urlencoded",
+            },
+            connect_timeout=self.connect_timeout_ms / 1000,
+            read_timeout=self.read_timeout_ms / 1000,
+        )
 
     def _basic(self) -> str:
         pair = [self.client_id, self.client_secret]
@@ -134,6 +120,42 @@ class TokenEndpoint:
         if isinstance(life, bool) or not isinstance(life, int | float) or not 0 < life < 1e9:
             return OAuthToken(value)
         return OAuthToken(value, int((time.time() + life) * 1000))
+
+
+def exchange(
+    method: str,
+    url: str,
+    *,
+    body: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    connect_timeout: float = 10.0,
+    read_timeout: float = 10.0,
+) -> tuple[int, bytes]:
+    """Ask ``url`` and return the status and what was answered; this blocks.
+
+    No redirect is followed: a secret in the headers is for this address alone. Raises
+    :exc:`OSError` or :exc:`http.client.HTTPException`.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        context = ssl.create_default_context()
+        connection = http.client.HTTPSConnection(
+            host, parts.port, timeout=connect_timeout, context=context
+        )
+    else:
+        connection = http.client.HTTPConnection(host, parts.port, timeout=connect_timeout)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    try:
+        connection.connect()
+        connection.sock.settimeout(read_timeout)
+        wanted = {"Accept": "application/json", **(headers or {})}
+        connection.request(method, target, body, wanted)
+        answer = connection.getresponse()
+        return answer.status, answer.read(_LARGEST_ANSWER)
+    finally:
+        connection.close()
 
 
 def _oauth_error(body: bytes) -> str:

@@ -1,0 +1,1 @@
+"""Token providers for clouds, to give as `token_provider`."""
