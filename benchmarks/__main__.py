@@ -24,6 +24,7 @@ from benchmarks.peers import PEERS
 from benchmarks.plan import Scenario, scenarios
 from benchmarks.report import remarks, scenario_table
 from benchmarks.runner import PeerResults, run_scenario
+from benchmarks.tls import compare_protocols
 from benchmarks.transactions import main as measure_transactions
 
 
@@ -31,6 +32,8 @@ def main() -> int:
     if sys.argv[1:2] == ["transactions"]:
         return measure_transactions(sys.argv[2:])
     settings = parse()
+    if settings.tls:
+        return compare_protocols(settings, _progress)
     try:
         with ClusterProcess(
             choose_source(settings, os.environ),

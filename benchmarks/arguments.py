@@ -39,6 +39,7 @@ class Settings:
     latency_seconds: float
     loop: str
     quick: bool
+    tls: bool
     json: Path | None
 
 
@@ -72,6 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--quick", action="store_true", help="fewer clients and rounds: well under a minute")
+    add(
+        "--tls",
+        action="store_true",
+        help="instead: aioproducer over PLAINTEXT, SSL and SASL_SSL on real brokers",
+    )
     add("--json", type=Path, metavar="FILE", help="also write every run's figures")
     where = parser.add_argument_group("where")
     where.add_argument(

@@ -36,6 +36,8 @@ class Job:
     """``None`` leaves it to the client's own default."""
     compression: str = "none"
     loop: str = "asyncio"
+    options: dict[str, str] = field(default_factory=dict)
+    """Further settings by Kafka's names; for aioproducer alone."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

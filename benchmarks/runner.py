@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from benchmarks.arguments import Settings
 from benchmarks.cluster import ClusterProcess
@@ -30,11 +31,18 @@ class PeerResults:
     """The module that is not installed; then nothing was measured."""
 
 
+class Target(Protocol):
+    """A cluster as far as a run needs it."""
+
+    def record_count(self, topic: str) -> int:
+        """Return the sum of the end offsets."""
+
+
 class RunError(RuntimeError):
     """A client failed, or the cluster has not exactly what it sent."""
 
 
-def run_job(job: Job, cluster: ClusterProcess) -> Measurement:
+def run_job(job: Job, cluster: Target) -> Measurement:
     """Run ``job`` in a process of its own and hold its count to the end offsets.
 
     Raises:

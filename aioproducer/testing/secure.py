@@ -65,6 +65,7 @@ class SecureCluster(KraftCluster):
         version: str = CURRENT,
         *,
         scram_users: Mapping[str, str] | None = None,
+        measured: bool = False,
     ) -> None:
         users = {**USERS, **(scram_users or {})}
         arguments: list[str] = []
@@ -82,6 +83,7 @@ class SecureCluster(KraftCluster):
                 "allow.everyone.if.no.acl.found": "true",
             },
             format_arguments=arguments,
+            measured=measured,
         )
         self.authority = Authority("trusted")
         self.other_authority = Authority("other")
@@ -210,7 +212,7 @@ class SecureCluster(KraftCluster):
     def _jvm_flags(self, node: Node) -> list[str]:
         flags = [
             *super()._jvm_flags(node),
-            "-Xmx160m",
+            *([] if self._measured else ["-Xmx160m"]),
             f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={self._key_set_url}",
         ]
         if self.realm is not None:

@@ -19,6 +19,7 @@ class AioproducerDriver(AsyncDriver):
             "enable.idempotence": True,
             "linger.ms": job.linger_ms,
             "compression.type": job.compression,
+            **job.options,
         }
         if job.batch_size is not None:
             settings["batch.size"] = job.batch_size

@@ -1,0 +1,109 @@
+"""What encryption costs: aioproducer over PLAINTEXT, SSL and SASL_SSL, side by side."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+from aioproducer.testing.cluster import ClusterStartError, KafkaUnavailableError
+from aioproducer.testing.judge import end_offsets
+from aioproducer.testing.secure import USERS, SecureCluster
+from benchmarks.arguments import Settings
+from benchmarks.figures import median, spread
+from benchmarks.job import KEY_SIZE, Job, Measurement
+from benchmarks.plan import scenarios, turns
+from benchmarks.report import table
+from benchmarks.runner import RunError, run_job
+
+_PEER = "aioproducer"
+
+
+class _Counter:
+    """Counts through the listener that is always open."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._bootstrap_servers = bootstrap_servers
+
+    def record_count(self, topic: str) -> int:
+        return sum(end_offsets(self._bootstrap_servers, topic).values())
+
+
+def compare_protocols(settings: Settings, say: Callable[[str], None]) -> int:
+    """Measure each protocol in turns and print a table; return the exit status."""
+    try:
+        with SecureCluster(settings.brokers, measured=True) as cluster:
+            print(f"- cluster: {cluster.describe()}, {settings.partitions} partitions")
+            good = True
+            for scenario in scenarios(settings):
+                if scenario.kind == "throughput":
+                    title = scenario.title(settings)
+                    runs = _measure(settings, cluster, scenario.value_size, say)
+                    print(f"\n### {title}\n\n{_table(runs, scenario.value_size)}")
+                    good = good and all(runs.values())
+            return 0 if good else 1
+    except (KafkaUnavailableError, ClusterStartError) as error:
+        say(str(error))
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _protocols(cluster: SecureCluster) -> dict[str, tuple[str, dict[str, str]]]:
+    tls = {"ssl.truststore.location": str(cluster.ca_file)}
+    login = {
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": "alice",
+        "sasl.password": USERS["alice"],
+    }
+    return {
+        "PLAINTEXT": (cluster.bootstrap_servers, {}),
+        "SSL": (cluster.bootstrap("TLS"), tls),
+        "SASL_SSL": (cluster.bootstrap("SASLS"), {**tls, **login}),
+    }
+
+
+def _measure(
+    settings: Settings, cluster: SecureCluster, value_size: int, say: Callable[[str], None]
+) -> dict[str, list[Measurement]]:
+    protocols = _protocols(cluster)
+    runs: dict[str, list[Measurement]] = {name: [] for name in protocols}
+    (scenario,) = [
+        each
+        for each in scenarios(settings)
+        if each.kind == "throughput" and each.value_size == value_size
+    ]
+    counter = _Counter(cluster.bootstrap_servers)
+    topic = f"benchmark-{uuid.uuid4().hex[:12]}"
+    cluster.create_topic(topic, settings.partitions)
+    for number, name in turns(list(protocols), settings.rounds):
+        servers, options = protocols[name]
+        job: Job = scenario.job(settings, _PEER, servers, topic)
+        job.options.update({"security.protocol": name, **options})
+        try:
+            run = run_job(job, counter)
+        except RunError as error:
+            say(f"  round {number}, {name}: FAILED: {error}")
+            continue
+        runs[name].append(run)
+        say(f"  round {number}, {name}: {run.records_per_second:,.0f} messages/s")
+    return runs
+
+
+def _table(runs: dict[str, list[Measurement]], value_size: int) -> str:
+    rows = []
+    for name, measured in runs.items():
+        if not measured:
+            rows.append([name, "failed", "", "", ""])
+            continue
+        rates = [run.records_per_second for run in measured]
+        rate = median(rates)
+        rows.append(
+            [
+                name,
+                f"{rate:,.0f}",
+                f"{rate * (value_size + KEY_SIZE) / 1e6:.1f}",
+                f"{median([run.cpu_per_million for run in measured]):.2f}",
+                f"{spread(rates):.0%}",
+            ]
+        )
+    return table(["protocol", "messages/s", "MB/s", "CPU s/M", "spread"], rows)
