@@ -5,9 +5,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 SEEDS ?= 1000
+# gssapi is compiled on Linux: where Kerberos' headers are, its tests run too.
+DEV_EXTRAS := all$(shell command -v krb5-config >/dev/null && echo ,gssapi)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bounce torture simulate mutate fuzz clean
+.PHONY: help demo test lint bench bounce torture simulate mutate fuzz audit clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,8 +27,9 @@ lint: .venv/.installed-dev  ## style, types, layers and generated pages
 	$(BIN)/basedpyright --pythonpath $(BIN)/python --level error tests/typing
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tools/generate_reference.py --check
+	$(BIN)/python tools/check_pins.py
 
-bench: .venv/.installed-dev  ## compare with aiokafka and confluent-kafka
+bench: .venv/.installed-dev  ## compare with aiokafka and confluent-kafka; ARGS=--tls: with TLS and without
 	$(BIN)/python -m benchmarks $(ARGS)
 
 torture: .venv/.installed-dev  ## an hour of faults on a real cluster; nothing lost, repeated, reordered
@@ -45,6 +48,9 @@ fuzz: .venv/.installed-dev  ## a million damaged answers: only documented errors
 	$(BIN)/python -m tests.fuzz $(ARGS)
 	$(BIN)/python -m pytest -q tests/fuzz --hypothesis-profile=fuzz
 
+audit: .venv/.installed-dev  ## ask the advisory database about what is installed (needs the network)
+	$(BIN)/python -m pip_audit --skip-editable $(ARGS)
+
 clean:  ## remove .venv and everything that was generated
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -59,9 +65,9 @@ clean:  ## remove .venv and everything that was generated
 
 .venv/.installed-dev: pyproject.toml | .venv
 	@if command -v uv >/dev/null; then set -x; \
-	  uv pip install --python $(BIN)/python -e '.[all]' --group dev; \
+	  uv pip install --python $(BIN)/python -e '.[$(DEV_EXTRAS)]' --group dev; \
 	else set -x; \
-	  PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -e '.[all]' --group dev; fi
+	  PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -e '.[$(DEV_EXTRAS)]' --group dev; fi
 	@touch $@ .venv/.installed-demo
 
 .venv:
