@@ -1,0 +1,79 @@
+"""Re-authentication (KIP-368) under load, with sessions of ten seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from aioproducer import AsyncProducer
+from aioproducer.testing.judge import read_topic_async
+from aioproducer.testing.secure import SecureCluster
+from tests.integration.security.conftest import CreateTopic
+from tests.integration.security.test_logins import login
+
+pytestmark = pytest.mark.own_cluster
+
+SECONDS = 22.0
+"""Two renewals on each connection."""
+PARTITIONS = 4
+
+
+async def produce(
+    secure: SecureCluster, topic: str, listener: str, **options: Any
+) -> tuple[list[int], Any]:
+    """Send numbers to each partition for a while; returns how many, and the engine."""
+    loop = asyncio.get_running_loop()
+    counts = [0] * PARTITIONS
+    async with AsyncProducer(
+        secure.bootstrap(listener), linger_ms=5, batch_size=4096, **options
+    ) as producer:
+        await producer.warm_up([topic], timeout=20)
+        engine = producer._engine
+        assert engine is not None
+        connections = {
+            node: manager._connection for node, manager in engine.cluster._managers.items()
+        }
+        deliveries = []
+        end = loop.time() + SECONDS
+        while loop.time() < end:
+            for partition in range(PARTITIONS):
+                value = b"%d" % counts[partition]
+                deliveries.append(producer.send(topic, value, partition=partition))
+                counts[partition] += 1
+            await asyncio.sleep(0.002)
+        await asyncio.gather(*deliveries)
+        # Not one connection was lost, not one record repeated.
+        for node, connection in connections.items():
+            if node >= 0:
+                assert engine.cluster._managers[node]._connection is connection
+        assert engine.ledger.records_retried == 0
+    return counts, engine
+
+
+async def test_nothing_is_lost_doubled_or_reordered_while_logins_are_renewed(
+    secure: SecureCluster, new_topic: CreateTopic, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each mechanism at once, over TLS and without."""
+    caplog.set_level(logging.WARNING, "aioproducer")
+    loads = [
+        ("SHORTP", login(secure, "SASL_PLAINTEXT", "SCRAM-SHA-512")),
+        ("SHORTS", login(secure, "SASL_SSL", "PLAIN")),
+        ("SHORTS", login(secure, "SASL_SSL", "OAUTHBEARER")),
+    ]
+    topics = [new_topic(PARTITIONS) for _ in loads]
+    results = await asyncio.gather(
+        *(
+            produce(secure, topic, listener, **options)
+            for topic, (listener, options) in zip(topics, loads, strict=True)
+        )
+    )
+    for topic, (counts, _) in zip(topics, results, strict=True):
+        records = await read_topic_async(secure.bootstrap_servers, topic)
+        for partition, count in enumerate(counts):
+            values = [r.value for r in records if r.partition == partition]
+            assert values == [b"%d" % number for number in range(count)]
+            assert count > 50
+    assert "cannot be renewed" not in caplog.text
