@@ -20,7 +20,6 @@ from aioproducer.config import ProducerConfig
 from aioproducer.core.lifecycle import LifeEvent, LifeState, transition
 from aioproducer.core.partitioner import Partitioner
 from aioproducer.core.transaction import TransactionState
-from aioproducer.core.transaction_scope import OffsetsToCommit
 from aioproducer.delivery import Delivery
 from aioproducer.errors import (
     FlushTimeoutError,
@@ -35,8 +34,6 @@ from aioproducer.errors import (
 )
 from aioproducer.many import send_all
 from aioproducer.observe.metrics import MetricsSnapshot, take_snapshot
-from aioproducer.offsets import group_metadata as as_group_metadata
-from aioproducer.offsets import offsets_of
 from aioproducer.options import ProducerOptions
 from aioproducer.records import (
     CloseReport,
@@ -53,10 +50,10 @@ from aioproducer.runtime.engine import Engine
 from aioproducer.runtime.failure_feed import FailureReader
 from aioproducer.runtime.security import Security
 from aioproducer.runtime.supervisor import weakly
-from aioproducer.runtime.transaction_manager import TransactionManager
 from aioproducer.serializers import SerializerOf, resolve_serializer
 from aioproducer.signals import SignalDrain
-from aioproducer.transaction import Transaction, TransactionTurn
+from aioproducer.transaction import TransactionTurn
+from aioproducer.transactional import Transactional
 
 logger = logging.getLogger("aioproducer")
 
@@ -68,7 +65,7 @@ _NO_LOOP = object()
 _PLAIN: type = bytes
 
 
-class AsyncProducer(Generic[K, V]):
+class AsyncProducer(Transactional[K, V], Generic[K, V]):
     """Sends records to Kafka; every ``send()`` returns an awaitable of its acknowledgement.
 
     Use it as ``async with AsyncProducer("host:9092") as producer``. Settings are given by Python
@@ -542,109 +539,6 @@ class AsyncProducer(Generic[K, V]):
                 f" {', '.join(places[:5])}{', ...' if len(places) > 5 else ''}{because(cause)}"
             ) from cause
 
-    # Transactions
-
-    def transaction(self, *, timeout: float | None = None) -> Transaction[K, V]:
-        """Return a transaction to be entered with ``async with``: commits, or aborts if it raises.
-
-        ``timeout`` seconds (default: ``max.block.ms``) bound each of its waits on its own: for its
-        turn, for the requests of ``send_offsets()``, of the commit and of the abort. The records
-        themselves have until ``delivery.timeout.ms``. One transaction is open at a time: another
-        task's waits its turn. Raises :exc:`TransactionStateError` without ``transactional_id``.
-        """
-        check_timeout(timeout)
-        self._require_transactions()
-        return Transaction(self, self._turn, self._default_block_timeout(timeout))
-
-    async def init_transactions(self, timeout: float | None = None) -> None:
-        """Obtain the identity of ``transactional_id``; what an older producer left open is aborted.
-
-        That older producer is fenced: nothing it does succeeds any more. ``start()`` has done this
-        already, unless told not to; then, and when it was done before, it returns at once. Raises
-        :exc:`TransactionTimeoutError` after ``timeout`` seconds (default: ``max.block.ms``) and
-        the broker's error if it refuses, for want of a permission or because
-        ``transaction.timeout.ms`` is too long; the same call can be repeated. Cancelling abandons
-        the wait only. Follows KafkaProducer.initTransactions.
-        """
-        check_timeout(timeout)
-        manager = self._require_transactions()
-        await manager.initialize(self._default_block_timeout(timeout))
-
-    def begin_transaction(self) -> None:
-        """Open a transaction; every ``send()`` belongs to it until commit or abort.
-
-        Raises :exc:`TransactionStateError` if one is open or not yet ended, and
-        :exc:`FatalTransactionError` when the producer can begin none any more.
-        """
-        self._require_transactions().begin()
-
-    async def commit_transaction(self, timeout: float | None = None) -> None:
-        """Deliver all records of the open transaction, then make them visible.
-
-        Raises the first cause if anything of it failed; nothing became visible then, and the
-        transaction is to be aborted. Raises :exc:`FatalTransactionError` (as
-        :exc:`ProducerFencedError` when a newer producer took over) when only closing the producer
-        helps. After ``timeout`` seconds (default: ``max.block.ms``), counted once all records are
-        settled, raises :exc:`TransactionTimeoutError` with ``persisted="maybe"``: call it again,
-        the commit goes on. Cancelling abandons the wait only. Follows
-        KafkaProducer.commitTransaction.
-        """
-        check_timeout(timeout)
-        manager = self._require_transactions()
-        await manager.commit(self._default_block_timeout(timeout))
-
-    async def abort_transaction(self, timeout: float | None = None) -> None:
-        """Give up the open transaction: nothing of it becomes visible.
-
-        Records that are not on their way fail with :exc:`TransactionAbortedError`. Errors, timeout
-        and cancelling are those of ``commit_transaction()``. Follows
-        KafkaProducer.abortTransaction.
-        """
-        check_timeout(timeout)
-        manager = self._require_transactions()
-        await manager.abort(self._default_block_timeout(timeout))
-
-    async def send_offsets_to_transaction(
-        self,
-        offsets: Mapping[Any, Any] | Iterable[Any],
-        group_metadata: object,
-        timeout: float | None = None,
-    ) -> None:
-        """Commit a consumer group's offsets with the open transaction (KIP-98, KIP-447).
-
-        ``offsets`` maps partitions to the offset of the next record to read, or is a list of
-        confluent-kafka's TopicPartition. ``group_metadata`` is the group id, a
-        :class:`GroupMetadata`, or the consumer (or its group metadata) of aiokafka,
-        confluent-kafka or kafka-python. Raises the broker's error if the group refuses them (the
-        member lost its partitions): the transaction is to be aborted then. Raises
-        :exc:`TransactionTimeoutError` after ``timeout`` seconds (default: ``max.block.ms``); the
-        same call can be repeated. Cancelling abandons the wait only.
-        """
-        check_timeout(timeout)
-        manager = self._require_transactions()
-        wish = OffsetsToCommit(as_group_metadata(group_metadata), offsets_of(offsets))
-        await manager.send_offsets(wish, self._default_block_timeout(timeout))
-
-    async def _settle_transaction(self, timeout: float) -> None:
-        """Finish what an earlier transaction left under way, aborting it if it has to be."""
-        manager = self._require_transactions()
-        await manager.settle(timeout)
-        if manager.scope.state is TransactionState.ABORTABLE_ERROR:
-            await manager.abort(timeout)
-
-    def _require_transactions(self) -> TransactionManager:
-        manager = self._require_engine().transactions
-        if manager is None:
-            raise TransactionStateError(
-                "this producer has no transactional.id",
-                what_next="Give it a transactional_id, one that no other living producer has.",
-            )
-        return manager
-
-    def _transaction_moved(self, state: TransactionState) -> None:
-        # The short path of send() is there while records can be taken, and only then.
-        self._accept_plain = self._plain if state is TransactionState.IN_TRANSACTION else None
-
     # The cluster
 
     async def partitions_for(
@@ -710,6 +604,10 @@ class AsyncProducer(Generic[K, V]):
         return take_snapshot(self._engine)
 
     # Helpers
+
+    def _transaction_moved(self, state: TransactionState) -> None:
+        # The short path of send() is there while records can be taken, and only then.
+        self._accept_plain = self._plain if state is TransactionState.IN_TRANSACTION else None
 
     def _default_block_timeout(self, timeout: float | None) -> float:
         return self.config.max_block_ms / 1000 if timeout is None else timeout

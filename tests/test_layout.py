@@ -21,6 +21,7 @@ ELSEWHERE = {
     "options.py": "tests/test_config_reference.py",
     "patterns/pool_members.py": "tests/patterns/test_transactional_pool.py",
     "producer.py": "tests/test_producer_unit.py",
+    "transactional.py": "tests/runtime/test_transactional.py",
     "version.py": "tests/test_exports.py",
     "cli/load.py": "tests/cli/test_demo.py",
     "runtime/intake.py": "tests/runtime/test_intake.py",
