@@ -116,9 +116,14 @@ PLACING = [
     "{}:insert_event:after:3",
     "{}:place_order:after:3",
 ]
-RELAYING = [
+DATABASE_POINTS = [
     "{}:bookmark:before:1",
     "{}:unsent:after:1",
+    # The first call marks what the bookmark says, the second what was just committed.
+    "{}:mark_sent:before:2",
+    "{}:mark_sent:after:2",
+]
+KAFKA_POINTS = [
     "aioproducer.producer:AsyncProducer.begin_transaction:after:1",
     "aioproducer.transaction:Transaction.send:after:5",
     "aioproducer.transaction:Transaction.send_offsets:before:1",
@@ -128,9 +133,14 @@ RELAYING = [
     "aioproducer.runtime.coordinator_client:CoordinatorClient.end:amid:1",
     "aioproducer.runtime.coordinator_client:CoordinatorClient.end:after:1",
     "aioproducer.producer:AsyncProducer.commit_transaction:after:1",
-    # The first call marks what the bookmark says, the second what was just committed.
-    "{}:mark_sent:before:2",
-    "{}:mark_sent:after:2",
+]
+# What has to do with Kafka alone is the same in both.
+RELAYING = [
+    *(("sqlite", point) for point in DATABASE_POINTS + KAFKA_POINTS),
+    *(("postgres", point) for point in DATABASE_POINTS),
+    ("postgres", "{}:number_events:before:1"),
+    ("postgres", "{}:number_events:after:1"),
+    ("postgres", "aioproducer.runtime.coordinator_client:CoordinatorClient.end:amid:1"),
 ]
 
 
@@ -149,7 +159,7 @@ def test_a_crash_while_an_order_is_placed_leaves_nothing_half_done(
     _assert_exactly_once(outbox, KEYS)
 
 
-@pytest.mark.parametrize("point", RELAYING)
+@pytest.mark.parametrize(("outbox", "point"), RELAYING, indirect=["outbox"])
 def test_a_crash_while_events_are_relayed_neither_loses_nor_doubles_one(
     outbox: Outbox, point: str
 ) -> None:
@@ -204,3 +214,14 @@ def test_a_newer_relay_takes_over_from_one_that_still_runs(outbox: Outbox) -> No
 
 def _sent(outbox: Outbox) -> int:
     return sum(sent for _, _, sent in outbox.events())
+
+
+def test_it_runs_as_a_newcomer_runs_it(outbox: Outbox) -> None:
+    """With a topic that is not there yet, again and again, and on a key that is there already."""
+    fresh = outbox._replace(topic=f"{outbox.topic}-fresh")
+    for placed in (2, 0):
+        assert outbox.example.run(TOPIC=fresh.topic, PYTHONWARNINGS="error") == 0, (
+            outbox.example.output()
+        )
+        assert f"{placed} orders placed, their events sent" in outbox.example.output()
+        assert Counter(record.key for record in fresh.committed()) == {b"a-1": 1, b"a-2": 1}
