@@ -14,10 +14,7 @@ from aioproducer.config import ProducerConfig
 from aioproducer.core.transaction import TransactionEvent, TransactionState
 from aioproducer.core.transaction_scope import OffsetsToCommit, Step, TransactionScope
 from aioproducer.errors import (
-    InvalidProducerEpochError,
-    InvalidTxnStateError,
     ProducerError,
-    ProducerFencedError,
     TransactionStateError,
     TransactionTimeoutError,
 )
@@ -33,8 +30,6 @@ from aioproducer.runtime.producer_id import ProducerIdKeeper
 from aioproducer.runtime.stall import StallWatch
 
 logger = logging.getLogger("aioproducer")
-
-_FENCES = (InvalidProducerEpochError, ProducerFencedError)
 
 
 class Records(Protocol):
@@ -338,7 +333,7 @@ class TransactionManager:
         except Refused as failure:
             self._refused(failure.error)
         except Fatal as failure:
-            self._doom(self._final(self._what_it_comes_from(failure.error)))
+            self._doom(self._final(failure.error))
         if scope.state is TransactionState.FATAL_ERROR and self._pending is not None:
             self._pending.settle(self.scope.cause())
 
@@ -439,16 +434,6 @@ class TransactionManager:
         self._fail_offsets(self.scope.cause())
         # Not here: this may be called in the midst of settling a request.
         self._loop.call_soon(self._withdraw_lost)
-
-    def _what_it_comes_from(self, error: ProducerError) -> ProducerError:
-        """Return the fence that a leader has noticed, where the coordinator does not tell it.
-
-        Under the new protocol it takes an EndTxn of the epoch before for a repeated one (KIP-890).
-        """
-        noticed = self.scope.error
-        if isinstance(error, InvalidTxnStateError) and isinstance(noticed, _FENCES):
-            return noticed
-        return error
 
     def _doom(self, error: ProducerError) -> None:
         state = self.scope.state

@@ -81,10 +81,10 @@ def hold(cluster: FakeCluster, api: ApiKey, *conducts: Conduct) -> None:
 
 
 async def fence(cluster: FakeCluster, transactional_id: str) -> None:
-    """Take an id over, as another process would."""
-    other = AsyncProducer(cluster.bootstrap, transactional_id=transactional_id)
-    await other.start()
-    await other.close()
+    """Take an id over, as another process would, one that has been restarted meanwhile."""
+    for _ in range(2):
+        async with AsyncProducer(cluster.bootstrap, transactional_id=transactional_id):
+            pass
 
 
 class Fn:

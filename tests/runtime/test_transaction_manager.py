@@ -516,23 +516,6 @@ async def test_an_end_that_was_answered_stands_whatever_comes_after_it(end: str)
             it.manager.begin()
 
 
-@pytest.mark.parametrize(
-    ("noticed", "expected"),
-    [(broker_error(47), "INVALID_PRODUCER_EPOCH"), (ProducerError("gap"), "INVALID_TXN_STATE")],
-)
-async def test_a_fence_that_only_a_leader_tells_is_one(
-    noticed: ProducerError, expected: str
-) -> None:
-    """The coordinator takes the zombie's EndTxn for a repeated one and speaks of its state."""
-    async with world(V2) as it:
-        it.coordinator.outcomes = {"abort": [Fatal(broker_error(48))]}
-        it.manager.begin()
-        it.manager.scope.started = True
-        it.manager.record_failed(noticed)
-        with pytest.raises(FatalTransactionError, match=expected):
-            await it.manager.abort(60)
-
-
 async def test_only_a_commit_out_of_time_is_in_doubt() -> None:
     async with world(ready=False) as it:
         it.coordinator.outcomes = {"init": [asyncio.Event()]}
