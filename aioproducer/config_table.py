@@ -819,7 +819,7 @@ _SECURITY = (
     _security(
         "sasl.login.retry.backoff.max.ms",
         10000,
-        "The longest such wait, in milliseconds. The next connection attempt asks anew.",
+        "For how many milliseconds it is asked again; the next attempt to connect asks anew.",
         kind=Kind.LONG,
     ),
     _security(

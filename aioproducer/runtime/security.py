@@ -35,6 +35,7 @@ class Security:
         if self.protocol in ("SSL", "SASL_SSL"):
             self._files = self._fingerprint()
             self._context = build_context(config)
+            _warn_of_gaps(self._context)
         if self.protocol.startswith("SASL_"):
             self._login = login_for(config)
 
@@ -97,3 +98,14 @@ class Security:
                 status = os.stat(path)
                 found.append((path, status.st_ino, status.st_size, status.st_mtime_ns))
         return tuple(found)
+
+
+def _warn_of_gaps(context: ssl.SSLContext) -> None:
+    """Say so when a broker's identity is not checked in full, whoever wanted it that way."""
+    if context.verify_mode is ssl.CERT_NONE:
+        logger.warning("TLS verifies no certificate: anybody on the way can pose as a broker")
+    elif not context.check_hostname:
+        logger.warning(
+            "TLS does not check which host a certificate is for: whoever has one of the same"
+            " authority can pose as a broker"
+        )

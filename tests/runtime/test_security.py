@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import sys
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,30 @@ async def test_a_context_serves_until_its_files_change(
     assert await security.tls_context() is second
     replace(path, AUTHORITY.pem)
     assert await security.tls_context() is not second
+
+
+def _context_without_verification() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"ssl_endpoint_identification_algorithm": ""}, "does not check which host"),
+        ({"ssl_context": _context_without_verification()}, "verifies no certificate"),
+    ],
+)
+def test_less_than_full_verification_is_never_silent(
+    options: dict[str, Any], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    security_of(security_protocol="SSL")
+    assert not caplog.records
+    security_of(security_protocol="SSL", **options)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert words in caplog.text
 
 
 def test_files_of_no_use_are_found_when_the_producer_is_made() -> None:
