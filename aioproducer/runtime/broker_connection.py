@@ -25,6 +25,9 @@ Answered = Callable[[Any], None]
 Lost = Callable[[ProducerError], None]
 
 
+_SETTLING_S = 0.005
+"""Between looks at what TLS has not got rid of yet."""
+
 # Answers are small; a larger one is put together from several reads.
 _READ_SIZE = 65_536
 
@@ -52,6 +55,9 @@ class BrokerConnection(asyncio.BufferedProtocol):
         self._max_in_flight = max_in_flight
         self._on_room = on_room
         self._await_written = await_written
+        # Under TLS with acks=0: the transport of the encrypted bytes.
+        self._below: asyncio.Transport | None = None
+        self._settling: asyncio.TimerHandle | None = None
         self._unwritten: list[tuple[Callable[[], None], Lost]] = []
         self._writable = True
         self._timer: Alarm | None = None
@@ -169,10 +175,12 @@ class BrokerConnection(asyncio.BufferedProtocol):
         assert self._transport is not None
         if self._cause is not None:
             lost(self._cause)
-        elif self._transport.get_write_buffer_size() == 0:
+        elif self._held_back() == 0:
             written()
         else:
             self._unwritten.append((written, lost))
+            if self._below is not None and self._settling is None:
+                self._settle_written()
 
     def throttle(self, milliseconds: int) -> None:
         """Send nothing more for that long, as the broker asked (KIP-219)."""
@@ -199,6 +207,10 @@ class BrokerConnection(asyncio.BufferedProtocol):
             self._transport.set_write_buffer_limits(high=0)
         if self._cause is not None:
             self._transport.abort()
+
+    def encrypted(self, transport: asyncio.BaseTransport) -> None:
+        """Go on with ``transport``, which encrypts what it gives to the one until now."""
+        self._below, self._transport = self._transport, cast(asyncio.Transport, transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._incoming
@@ -229,10 +241,25 @@ class BrokerConnection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._writable = True
-        unwritten, self._unwritten = self._unwritten, []
-        for written, _ in unwritten:
-            written()
+        self._settle_written()
         self._on_room()
+
+    def _held_back(self) -> int:
+        """Return how many bytes the transports have not given to the kernel."""
+        assert self._transport is not None
+        size = self._transport.get_write_buffer_size()
+        return size if self._below is None else size + self._below.get_write_buffer_size()
+
+    def _settle_written(self) -> None:
+        """Tell those who wait for their bytes to be gone, once all bytes are."""
+        self._settling = None
+        if self._below is None or self._held_back() == 0:
+            unwritten, self._unwritten = self._unwritten, []
+            for written, _ in unwritten:
+                written()
+        elif self._unwritten:
+            # Of the transport below TLS nobody tells us that it is empty.
+            self._settling = self._loop.call_later(_SETTLING_S, self._settle_written)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._cause is None:
@@ -249,6 +276,9 @@ class BrokerConnection(asyncio.BufferedProtocol):
             self._timer.cancel()
             self._timer = None
         assert self._cause is not None
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
         self._free.set()
         unwritten, self._unwritten = self._unwritten, []
         for _, lost in unwritten:

@@ -231,10 +231,20 @@ class Connector:
         self, connection: BrokerConnection, raw: socket.socket, context: ssl.SSLContext
     ) -> None:
         try:
-            await self._loop.create_connection(
-                lambda: connection, sock=raw, ssl=context, server_hostname=self.host
+            if self._config.acks:
+                await self._loop.create_connection(
+                    lambda: connection, sock=raw, ssl=context, server_hostname=self.host
+                )
+                return
+            # In two steps, so that what lies below TLS can be looked at: a request that nobody
+            # answers has gone when both hold nothing back.
+            below, _ = await self._loop.create_connection(lambda: connection, sock=raw)
+            above = await self._loop.start_tls(
+                below, connection, context, server_hostname=self.host
             )
-        except (ConnectionError, EOFError) as error:
+            assert above is not None
+            connection.encrypted(above)
+        except (ConnectionError, EOFError, ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
             raise ClusterConnectionError(
                 f"{self._listener}: the connection was closed during the TLS handshake: is the"
                 " listener one without TLS?",

@@ -254,6 +254,30 @@ async def test_or_when_it_has_let_go_of_everything() -> None:
     assert done == ["written"]
 
 
+async def test_under_tls_both_transports_must_have_let_go() -> None:
+    talk = Conversation()
+    done: list[str] = []
+    above = MemoryTransport(talk.connection)
+    held = {"above": 10, "below": 10}
+    talk.transport.get_write_buffer_size = lambda: held["below"]  # type: ignore[method-assign]
+    above.get_write_buffer_size = lambda: held["above"]  # type: ignore[method-assign]
+    talk.connection.encrypted(above)
+    for _ in range(2):
+        talk.connection.when_written(lambda: done.append("written"), lambda _: done.append("lost"))
+    held["above"] = 0
+    talk.connection.resume_writing()
+    await asyncio.sleep(1)
+    assert not done
+    held["below"] = 0
+    await asyncio.sleep(0.1)
+    assert done == ["written"] * 2
+    held["below"] = 10
+    talk.connection.when_written(lambda: done.append("written"), lambda _: done.append("lost"))
+    talk.connection.abort(ClusterConnectionError("end"))
+    await asyncio.sleep(1)
+    assert done == ["written", "written", "lost"]
+
+
 async def test_or_it_is_lost_with_the_connection() -> None:
     talk = Conversation()
     done: list[str] = []

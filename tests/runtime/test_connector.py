@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import itertools
+import ssl
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from aioproducer.wire.versions import ApiKey
 from tests.fake_broker import Conduct, FakeBroker, FakeCluster
 from tests.fake_sasl import FakeSasl, Refusal
 from tests.runtime.world import engine_of, now, outcomes, running, values_of
+from tests.virtual_clock import VirtualClockLoop
 
 LOGIN: dict[str, Any] = {
     "security_protocol": "SASL_PLAINTEXT",
@@ -160,6 +162,36 @@ async def test_a_connection_that_is_lost_during_the_login_is_tried_again() -> No
 
 def _hang_ups(count: int) -> Any:
     return collections.deque([Conduct(hang_up="before") for _ in range(count)])
+
+
+@pytest.mark.parametrize(
+    "failure", [ssl.SSLEOFError(8, "EOF occurred"), ConnectionResetError(104, "reset")]
+)
+async def test_a_tls_handshake_that_is_cut_off_is_guessed_at_and_tried_again(
+    failure: OSError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker without TLS hangs up on the first bytes, and so does one that is just ending."""
+    cluster = FakeCluster()
+    cluster.add_topic("orders")
+    connect = VirtualClockLoop.create_connection
+    failures = 3
+
+    async def cut_off(loop: Any, factory: Any, **options: Any) -> Any:
+        nonlocal failures
+        assert options.pop("ssl") is not None
+        assert options.pop("server_hostname") == "broker-1"
+        if failures:
+            failures -= 1
+            raise failure
+        return await connect(loop, factory, **options)
+
+    monkeypatch.setattr(VirtualClockLoop, "create_connection", cut_off)
+    async with running(cluster, security_protocol="SSL") as producer:
+        delivery = producer.send("orders", b"v")
+        await asyncio.sleep(0.03)
+        trouble = engine_of(producer).cluster.trouble()
+        assert "is the listener one without TLS?" in str(trouble)
+        await delivery
 
 
 # Renewal (KIP-368)
