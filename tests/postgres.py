@@ -20,6 +20,7 @@ import asyncpg
 from aioproducer.testing.supervision import Supervisor, tail
 
 NAMED = "DATABASE_URL"
+DEBIAN = Path("/usr/lib/postgresql")
 # PostgreSQL refuses to run as root.
 _UNPRIVILEGED = ("postgres", "nobody")
 
@@ -48,7 +49,7 @@ def a_server() -> Iterator[str]:
 
 def _programs() -> Path:
     """Return where Debian, or the path, has initdb and postgres."""
-    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    places = sorted(DEBIAN.glob("*/bin"), reverse=True)
     on_path = shutil.which("initdb")
     if on_path is not None:
         places.insert(0, Path(on_path).parent)
@@ -57,7 +58,7 @@ def _programs() -> Path:
             return place
     raise PostgresMissingError(
         f"{NAMED} is not set, and initdb and postgres are neither on the path nor in"
-        " /usr/lib/postgresql/*/bin (Debian's package postgresql)"
+        f" {DEBIAN}/*/bin (Debian's package postgresql)"
     )
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
+from tests import postgres
 from tests.conftest import required, skip_or_fail
 
 
@@ -35,3 +39,22 @@ def test_a_name_that_nothing_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("REQUIRE", "kafka,postgress")
     with pytest.raises(pytest.UsageError, match="postgress; there is kafka, postgres"):
         required()
+
+
+def test_a_database_that_is_named_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://somewhere/else")
+    with postgres.a_server() as url:
+        assert url == "postgresql://somewhere/else"
+
+
+def test_without_a_server_the_reason_names_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    monkeypatch.setattr(postgres, "DEBIAN", tmp_path)
+    with (
+        pytest.raises(postgres.PostgresMissingError, match=r"DATABASE_URL.*initdb.*postgresql\)"),
+        postgres.a_server(),
+    ):
+        raise AssertionError("there is none")

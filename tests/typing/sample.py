@@ -13,7 +13,15 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import assert_type
 
-from aioproducer import AsyncProducer, Delivery, Record, RecordMetadata, SendManyResult
+from aioproducer import (
+    AsyncProducer,
+    Delivery,
+    Record,
+    RecordMetadata,
+    SendManyResult,
+    Transaction,
+)
+from aioproducer.patterns import TransactionalProducerPool
 from aioproducer.serializers import SerializationContext
 
 
@@ -55,6 +63,26 @@ async def deliveries_are_futures(producer: AsyncProducer[bytes, bytes]) -> None:
     assert_type(await producer.send_and_wait("orders", b"v"), RecordMetadata)
     wrong: str = await delivery  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
     del wrong
+
+
+async def pools_have_the_types_of_their_producers() -> None:
+    plain = TransactionalProducerPool("a:1", prefix="tx-", linger_ms=3)
+    assert_type(plain, TransactionalProducerPool[bytes, bytes])
+    pool = TransactionalProducerPool(
+        "a:1", prefix="tx-", key_serializer=str.encode, value_serializer=order_to_json
+    )
+    assert_type(pool, TransactionalProducerPool[str, Order])
+
+    async def book(tx: Transaction[str, Order]) -> int:
+        tx.send("orders", Order(1), key="k")
+        tx.send("orders", 5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        return 7
+
+    assert_type(await pool.execute_in_transaction(book), int)
+    async with pool.producer() as producer:
+        assert_type(producer, AsyncProducer[str, Order])
+    async with pool.transaction() as tx:
+        assert_type(tx, Transaction[str, Order])
 
 
 async def many_records(producer: AsyncProducer[bytes, bytes]) -> None:
