@@ -347,6 +347,9 @@ class Cluster:
 
     def _connected(self, answer: ApiVersionsResponse) -> None:
         self._learn_features(answer)
+        if self._refused:
+            # The refresh waited for somebody to be let in again.
+            self._update_wanted.set()
         # Soon: the manager that calls this is about to be connected.
         self._loop.call_soon(self._drop_bootstrap)
 

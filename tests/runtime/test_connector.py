@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from aioproducer import AuthenticationError, Credentials
-from aioproducer.wire.versions import ApiKey
-from tests.fake_broker import Conduct, FakeBroker, FakeCluster
+from aioproducer.wire.versions import ApiKey, VersionRange
+from tests.fake_broker import KAFKA_4, Conduct, FakeBroker, FakeCluster
 from tests.fake_sasl import FakeSasl, Refusal
 from tests.runtime.world import engine_of, now, outcomes, running, values_of
 from tests.virtual_clock import VirtualClockLoop
@@ -80,6 +80,33 @@ async def test_later_records_try_again_and_new_credentials_let_them_in() -> None
         password = "new"
         await producer.send("orders", b"3")
     assert values_of(cluster, "orders") == [b"3"]
+
+
+async def test_after_a_refusal_that_passed_the_metadata_grows_old_and_is_renewed_again() -> None:
+    """Records of known topics let the producer in again; new partitions must not stay unknown."""
+    cluster, sasl = guarded()
+    async with running(cluster, metadata_max_age_ms=10_000, **LOGIN) as producer:
+        await producer.send("orders", b"1")
+        sasl.judge = refuse
+        cluster.brokers[1].hang_up()
+        await asyncio.sleep(60)
+        sasl.judge = lambda token: b""
+        await producer.send("orders", b"2")
+        cluster.add_partition("orders")
+        await asyncio.sleep(25)
+        assert len(engine_of(producer).cluster.view.topics["orders"].partitions) == 2
+
+
+async def test_a_broker_that_knows_no_end_of_sessions_is_logged_in_to_once() -> None:
+    """SaslAuthenticate v0, before Kafka 2.2."""
+    cluster, sasl = guarded()
+    cluster.brokers[1].versions = {**KAFKA_4, ApiKey.SASL_AUTHENTICATE: VersionRange(0, 0)}
+    async with running(cluster, **LOGIN) as producer:
+        await producer.send("orders", b"1")
+        logins = len(sasl.handshakes)
+        await asyncio.sleep(60)
+        await producer.send("orders", b"2")
+        assert len(sasl.handshakes) == logins
 
 
 async def test_records_sent_all_the_time_do_not_make_a_storm() -> None:
