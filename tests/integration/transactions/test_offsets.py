@@ -30,9 +30,15 @@ def committed(bootstrap: str, group: str, topic: str) -> int:
     wanted = confluent_kafka.ConsumerGroupTopicPartitions(
         group, [confluent_kafka.TopicPartition(topic, 0)]
     )
-    (answer,) = client.list_consumer_group_offsets([wanted], require_stable=True).values()
-    (partition,) = answer.result(timeout=20).topic_partitions
-    return int(partition.offset)
+    deadline = time.monotonic() + 30
+    while True:
+        (answer,) = client.list_consumer_group_offsets([wanted], require_stable=True).values()
+        (partition,) = answer.result(timeout=20).topic_partitions
+        if partition.error is None:
+            return int(partition.offset)
+        # Not stable yet: the marker of the transaction is on its way.
+        assert time.monotonic() < deadline, partition.error
+        time.sleep(0.05)
 
 
 NO_OFFSET = -1001
