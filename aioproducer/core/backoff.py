@@ -6,8 +6,9 @@ import random
 
 JITTER = 0.2
 _DOUBLINGS_THAT_MATTER = 32
-_MARKERS_MS = 5
-"""How long the markers of a transaction take on a cluster that has little to do."""
+_FIRST_STEP_MS = 5
+_STEP_MS = 20
+_STEPS = 16
 
 
 def backoff_ms(base_ms: float, maximum_ms: float, attempt: int, rng: random.Random) -> float:
@@ -25,7 +26,11 @@ def backoff_ms(base_ms: float, maximum_ms: float, attempt: int, rng: random.Rand
 def busy_backoff_ms(base_ms: float, attempt: int, rng: random.Random) -> float:
     """Return the delay after CONCURRENT_TRANSACTIONS: the last transaction's markers are written.
 
-    That is over in milliseconds as a rule, and every transaction that follows closely on another
-    waits for it. So the delay begins far below the usual one, ``base_ms``, and doubles up to it.
+    That takes some ten milliseconds as a rule, and every transaction that follows closely on
+    another waits for it, so it is asked for in short steps. If they do not help, because a broker
+    that owes a marker is away, the delay doubles up to ``base_ms``.
     """
-    return backoff_ms(min(base_ms, _MARKERS_MS), base_ms, attempt, rng)
+    step = min(base_ms, _STEP_MS)
+    if attempt < _STEPS:
+        return backoff_ms(min(base_ms, _FIRST_STEP_MS), step, attempt, rng)
+    return backoff_ms(step, base_ms, attempt - _STEPS, rng)

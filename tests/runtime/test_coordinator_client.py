@@ -373,7 +373,8 @@ def test_the_last_transactions_markers_are_waited_for_in_short_steps() -> None:
         again, attempt, random.Random(1)
     )
     assert 0.004 <= pause(busy, 0) <= 0.006
-    assert 0.08 <= pause(busy, 9) <= 0.12
+    assert 0.016 <= pause(busy, 9) <= 0.024
+    assert 0.08 <= pause(busy, 99) <= 0.12
     assert 0.08 <= pause(other, 0) <= 0.12
     assert 0.8 <= pause(other, 9) <= 1.2
 
