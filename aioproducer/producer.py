@@ -278,8 +278,8 @@ class AsyncProducer(Transactional[K, V], Generic[K, V]):
         what is returned. When the producer is closed, however that came, the signals go back to
         whoever handled them before. Those who handle signals themselves call ``close()`` there.
 
-        Raises :exc:`ProducerStateError` outside the main thread, and where the event loop cannot
-        handle signals, as on Windows.
+        Raises :exc:`ProducerStateError` outside the main thread, where the event loop cannot
+        handle signals, as on Windows, and where the application had it handle one of them.
         """
         check_timeout(timeout)
         self._require_engine()

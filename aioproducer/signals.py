@@ -8,10 +8,32 @@ import signal
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from aioproducer.errors import ProducerStateError
 
 logger = logging.getLogger("aioproducer")
+
+_LOOPS_OWN = ("asyncio.unix_events", "uvloop.loop")
+"""Modules of the functions by which event loops take a signal for their own handlers."""
+
+
+class _Shared:
+    """One signal of one loop: who handled it before, and the drains that want it now."""
+
+    def __init__(self, before: Any) -> None:
+        self.before = before
+        self.drains: list[SignalDrain] = []
+
+    def deliver(self, number: signal.Signals) -> None:
+        for drain in list(self.drains):
+            drain._on_signal(number)
+
+
+# A loop has room for one handler of each signal, and a process may have several producers.
+_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[signal.Signals, _Shared]] = (
+    WeakKeyDictionary()
+)
 
 
 class SignalDrain:
@@ -33,7 +55,7 @@ class SignalDrain:
         self._client_id = client_id
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = self._loop.create_future()
-        self._replaced: dict[signal.Signals, Any] = {}
+        self._installed: list[signal.Signals] = []
         for number in signals:
             self._install(signal.Signals(number))
 
@@ -48,12 +70,17 @@ class SignalDrain:
 
     def uninstall(self) -> None:
         """Give the signals back to whoever handled them before; a close under way goes on."""
-        replaced, self._replaced = self._replaced, {}
-        for number, handler in replaced.items():
+        installed, self._installed = self._installed, []
+        for number in installed:
+            shared = _shared[self._loop][number]
+            shared.drains.remove(self)
+            if shared.drains:
+                continue
+            del _shared[self._loop][number]
             self._loop.remove_signal_handler(number)
-            if handler is not None:
+            if shared.before is not None:
                 # remove_signal_handler() knows Python's own handlers only, asyncio.run() has one.
-                signal.signal(number, handler)
+                signal.signal(number, shared.before)
         if not self._over.done():
             self._over.set_result(None)
 
@@ -64,16 +91,31 @@ class SignalDrain:
                 "signals reach the main thread only, and this event loop runs in another",
                 what_next="Handle the signal in the main thread and have close() called here.",
             )
-        before = signal.getsignal(number)
+        shared = _shared.setdefault(self._loop, {}).get(number)
+        if shared is None:
+            shared = self._take_over(number)
+            _shared[self._loop][number] = shared
+        shared.drains.append(self)
+        self._installed.append(number)
+
+    def _take_over(self, number: signal.Signals) -> _Shared:
+        """Have the loop handle the signal for us, unless the application had it do so."""
+        shared = _Shared(signal.getsignal(number))
+        if getattr(shared.before, "__module__", None) in _LOOPS_OWN:
+            self.uninstall()
+            raise ProducerStateError(
+                f"the application has a handler for {number.name} on this event loop",
+                what_next="Call close() in that handler: the loop has room for one.",
+            )
         try:
-            self._loop.add_signal_handler(number, self._on_signal, number)
+            self._loop.add_signal_handler(number, shared.deliver, number)
         except (NotImplementedError, RuntimeError, ValueError) as error:
             self.uninstall()
             raise ProducerStateError(
                 f"this event loop cannot handle {number.name}: {error!r}",
                 what_next="Call close() where the application learns that it has to end.",
             ) from error
-        self._replaced[number] = before
+        return shared
 
     def _on_signal(self, number: signal.Signals) -> None:
         if self.received is None:

@@ -128,6 +128,59 @@ def test_closing_without_a_signal_gives_the_handlers_back() -> None:
     run(main())
 
 
+def test_every_producer_of_the_process_is_closed() -> None:
+    """A loop has room for one handler of a signal; they share it."""
+
+    async def main() -> None:
+        first, second = await started(), await started()
+        drains = [world.producer.install_signal_drain(timeout=60) for world in (first, second)]
+        signal.raise_signal(signal.SIGTERM)
+        assert [await drain.wait() for drain in drains] == [signal.SIGTERM, signal.SIGTERM]
+        for world in (first, second):
+            await world.producer.close()
+        await asyncio.sleep(1)
+
+    run(main())
+
+
+def test_one_of_two_leaves_the_other_its_signal() -> None:
+    async def main() -> None:
+        first, second = await started(), await started()
+        left = first.producer.install_signal_drain()
+        stays = second.producer.install_signal_drain()
+        left.uninstall()
+        signal.raise_signal(signal.SIGTERM)
+        assert await stays.wait() is signal.SIGTERM
+        assert await left.wait() is None
+        assert first.producer.state is LifeState.RUNNING
+        for world in (first, second):
+            await world.producer.close()
+        await asyncio.sleep(1)
+
+    run(main())
+
+
+def test_the_applications_own_handler_on_the_loop_is_left_alone() -> None:
+    """Nobody but the loop knows it, so it could not be put back."""
+
+    async def main() -> None:
+        called: list[int] = []
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, called.append, 1)
+        world = await started()
+        with pytest.raises(ProducerStateError, match="handler for SIGTERM") as caught:
+            world.producer.install_signal_drain()
+        assert "close()" in caught.value.what_next
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.sleep(0.1)
+        assert called == [1]
+        loop.remove_signal_handler(signal.SIGTERM)
+        await world.producer.close()
+        await asyncio.sleep(1)
+
+    run(main())
+
+
 def test_cancelling_a_wait_for_the_signal_abandons_it_only() -> None:
     async def main() -> None:
         world = await started()

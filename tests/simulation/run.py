@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aioproducer import AsyncProducer, Delivery
+from aioproducer.core.producer_identity import ProducerIdentity
 from aioproducer.errors import DeliveryTimeoutError
 from aioproducer.records import CloseReport
 from aioproducer.runtime.engine import Engine
@@ -117,6 +118,7 @@ class Simulation:
         reader = asyncio.create_task(self.application.read_failures())
         await self.application.send_everything()
         await self.havoc.finish()
+        identity = engine.keeper.identity
         if self.rng.random() < 0.7:
             self.havoc.heal()
             if plan.has_patience:
@@ -136,7 +138,7 @@ class Simulation:
         self.outcomes += invariants.outcomes
         self.exceptions += invariants.exceptions
         self._check_report(report)
-        self._check_epoch(engine, invariants)
+        self._check_epoch(identity, invariants)
         self._check_amount()
 
     def _partitions_of(self, name: str) -> list[FakePartition]:
@@ -241,11 +243,9 @@ class Simulation:
             if times not in expected:
                 self.violations.append(f"failures() told {times} times of record {sent.number}")
 
-    def _check_epoch(self, engine: Engine, invariants: Invariants) -> None:
+    def _check_epoch(self, identity: ProducerIdentity | None, invariants: Invariants) -> None:
         """The epoch is raised for a reason only: a batch that failed, or a broker that forgot."""
-        identity = engine.keeper.identity
-        reasons = self.plan.poison or self.plan.lapses or self.plan.truncates
-        reasons = reasons or self.faults.counts["sequence"] or self.extra
+        reasons = self.plan.poison or self.plan.lapses or self.faults.counts["sequence"]
         if identity is None or reasons or not identity.epoch:
             return
         if not any(invariants.may_break_sequence(sent) for sent in self.sent):
