@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar
 
+from aioproducer.errors import MalformedResponseError
 from aioproducer.wire.primitives import Buffer, Reader, encode_string
 from aioproducer.wire.versions import FLEXIBLE_FROM, ApiKey, cannot_say
 
@@ -26,6 +27,11 @@ class InitProducerIdResponse:
         response = cls(reader.int32(), reader.int16(), reader.int64(), reader.int16())
         if version >= FLEXIBLE_FROM[ApiKey.INIT_PRODUCER_ID]:
             reader.tagged_fields()
+        if not response.error_code and min(response.producer_id, response.producer_epoch) < 0:
+            raise MalformedResponseError(
+                f"producer id {response.producer_id} with epoch {response.producer_epoch}"
+                " is no identity"
+            )
         return response
 
 

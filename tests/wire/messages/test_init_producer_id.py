@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioproducer.errors import BrokerError
+from aioproducer.errors import BrokerError, MalformedResponseError
 from aioproducer.wire.messages import InitProducerIdRequest, InitProducerIdResponse
 from aioproducer.wire.primitives import Reader
 from aioproducer.wire.versions import ApiKey
@@ -45,7 +45,7 @@ response_values = st.fixed_dictionaries(
         "producer_id": int64,
         "producer_epoch": int16,
     }
-)
+).filter(lambda v: v["error_code"] or (v["producer_id"] >= 0 and v["producer_epoch"] >= 0))
 
 
 @every_version
@@ -90,3 +90,18 @@ def test_a_renewal_that_the_version_cannot_carry_is_refused(version: int) -> Non
     with pytest.raises(BrokerError, match=r"InitProducerId version . cannot say") as refusal:
         InitProducerIdRequest("payments", 60000, 4000, 3).encode(version)
     assert refusal.value.code == 35
+
+
+@every_version
+@pytest.mark.parametrize(("producer_id", "epoch"), [(-1, 0), (7, -1)])
+def test_success_without_an_identity_is_refused(version: int, producer_id: int, epoch: int) -> None:
+    """Batches stamped with it would count as not idempotent, and be taken twice."""
+    values = {
+        "throttle_time_ms": 0, "error_code": 0,
+        "producer_id": producer_id, "producer_epoch": epoch,
+    }  # fmt: skip
+    data = schema_bytes("InitProducerIdResponse", version, values)
+    with pytest.raises(MalformedResponseError, match="no identity"):
+        InitProducerIdResponse.decode(Reader(data), version)
+    data = schema_bytes("InitProducerIdResponse", version, {**values, "error_code": 14})
+    assert InitProducerIdResponse.decode(Reader(data), version).error_code == 14
