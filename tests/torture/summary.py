@@ -37,7 +37,7 @@ class Summary:
     def lines(self) -> list[str]:
         """The table, as Markdown."""
         rows = [*self._records(), *self._faults(), *self._judged()]
-        width = max(len(name) for name, _ in rows)
+        width = max(len(self.title), *(len(name) for name, _ in rows))
         return [
             f"| {self.title:<{width}} | {'':>14} |",
             f"|{'-' * (width + 2)}|{'-' * 15}:|",
