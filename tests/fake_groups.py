@@ -27,6 +27,8 @@ class FakeGroup:
     members: dict[str, str | None] = field(default_factory=dict)
     committed: Offsets = field(default_factory=dict)
     pending: dict[int, Offsets] = field(default_factory=dict)
+    # The offsets of each committed transaction, in order.
+    history: list[Offsets] = field(default_factory=list)
     loading_until: float = 0.0
     _epochs: dict[int, int] = field(default_factory=dict)
 
@@ -69,5 +71,6 @@ class FakeGroup:
         """Write the marker of a transaction."""
         self._epochs[producer_id] = epoch
         pending = self.pending.pop(producer_id, {})
-        if commit:
+        if commit and pending:
             self.committed |= pending
+            self.history.append(pending)

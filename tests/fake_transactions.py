@@ -175,6 +175,8 @@ class FakeTransactions:
                 return 0
             return PRODUCER_FENCED
         coordinated.timeout_ms = body.transaction_timeout_ms
+        # How the last one ended is forgotten: an EndTxn of the epoch before is no repetition.
+        coordinated.state = State.EMPTY
         self._bump(coordinated, remember=renews)
         return 0
 
@@ -236,18 +238,16 @@ class FakeTransactions:
         if body.producer_id != coordinated.producer_id and not rotated:
             return INVALID_PRODUCER_ID_MAPPING
         is_repeated = renews and (rotated or body.producer_epoch == epoch - 1)
-        expects_repeat = renews and state in PREPARED
-        may_be_repeat = renews and state in COMPLETE
-        is_current = body.producer_epoch == epoch and not rotated and not expects_repeat
-        if not is_current and not (is_repeated and (expects_repeat or may_be_repeat)):
+        may_be_repeat = is_repeated and state in (*PREPARED, *COMPLETE)
+        if not may_be_repeat and (rotated or body.producer_epoch != epoch):
             return PRODUCER_FENCED
+        if state in PREPARED:
+            # Whatever is asked, and of this transaction or of the next (so does 4.3.1).
+            return CONCURRENT_TRANSACTIONS
         if state is State.ONGOING:
             self._note_protocol(coordinated, 2 if renews else 1)
             self._prepare(coordinated, commit=body.committed, renews=renews, by_client=True)
             return 0
-        if state in PREPARED:
-            same = body.committed is (state is State.PREPARE_COMMIT)
-            return CONCURRENT_TRANSACTIONS if same else INVALID_TXN_STATE
         if state in COMPLETE and (is_repeated or not renews):
             return 0 if body.committed is (state is State.COMPLETE_COMMIT) else INVALID_TXN_STATE
         if renews and not body.committed:

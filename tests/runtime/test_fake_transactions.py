@@ -258,6 +258,21 @@ async def test_a_newer_producer_aborts_what_is_open_and_fences_the_older(level: 
     assert committed(cluster) == []
 
 
+@both_protocols
+@pytest.mark.parametrize("commit", [True, False])
+async def test_a_newer_producer_fences_the_older_between_transactions(
+    level: int, commit: bool
+) -> None:
+    """The older must not be taken for one that repeats its last EndTxn: it would be renewed."""
+    cluster = cluster_of()
+    old = await opened(level, cluster)
+    old.end(commit=commit)
+    await settle()
+    new = Client(cluster, level)
+    assert new.init() == 0
+    assert [old.end(commit=True), old.end(commit=False)] == [90, 90]
+
+
 @pytest.mark.parametrize(("version", "code"), [(3, 47), (4, 90)])
 async def test_older_requests_know_no_word_for_fenced(version: int, code: int) -> None:
     cluster = cluster_of()
