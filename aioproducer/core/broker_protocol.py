@@ -42,10 +42,12 @@ class BrokerProtocol:
     ) -> list[Buffer]:
         """Return the bytes of ``request``; its answer will carry ``tag``."""
         correlation_id = self._next_correlation_id
+        # First: a request that this version cannot say is not on the wire, and has no answer.
+        buffers = frame_request(request, version, correlation_id, self._client_id)
         self._next_correlation_id = (correlation_id + 1) % _CORRELATION_LIMIT
         if expect_answer:
             self.in_flight.append(PendingRequest(correlation_id, request, version, now, tag))
-        return frame_request(request, version, correlation_id, self._client_id)
+        return buffers
 
     def receive(self, data: bytes) -> Iterator[tuple[PendingRequest, Any]]:
         """Yield the answers that ``data`` completes, in order, each with its request.

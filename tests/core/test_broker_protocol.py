@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aioproducer.core.broker_protocol import BrokerProtocol
-from aioproducer.errors import MalformedResponseError
+from aioproducer.errors import BrokerError, MalformedResponseError
 from aioproducer.wire.messages import (
     Broker,
     InitProducerIdRequest,
@@ -154,3 +154,13 @@ def test_the_time_of_sending_is_kept() -> None:
     protocol = BrokerProtocol("me")
     protocol.send(MetadataRequest(()), 12, 17.5, "tag")
     assert (protocol.in_flight[0].sent_at, protocol.in_flight[0].tag) == (17.5, "tag")
+
+
+def test_a_request_that_its_version_cannot_say_awaits_no_answer() -> None:
+    """It was never written; who waited for its answer would take the next one's for it."""
+    protocol = BrokerProtocol("me")
+    with pytest.raises(BrokerError, match="cannot say"):
+        protocol.send(InitProducerIdRequest("payments", 60000, 4000, 3), 1, 0.0, "renewal")
+    assert not protocol.in_flight
+    (answer,) = ask(protocol, 1)
+    assert received(protocol, answer) == [(0, "0")]
