@@ -17,6 +17,7 @@ from aioproducer.errors import (
     ProducerError,
     TransactionStateError,
     TransactionTimeoutError,
+    UnsupportedVersionError,
 )
 from aioproducer.records import TopicPartition
 from aioproducer.runtime.coordinator_client import (
@@ -338,7 +339,14 @@ class TransactionManager:
             self._pending.settle(self.scope.cause())
 
     async def _initialize(self) -> None:
-        identity = await self._client.init_producer_id(self._keeper.identity)
+        try:
+            identity = await self._client.init_producer_id(self._keeper.identity)
+        except Fatal as failure:
+            if not isinstance(failure.error, UnsupportedVersionError) or self._needs_renewal():
+                raise
+            # Brokers that are too old for a renewal (KIP-360), which was only wished for.
+            self._ready(TransactionEvent.INITIALIZED)
+            return
         self._ready(TransactionEvent.INITIALIZED)
         self._keeper.adopt(identity, starts_at_zero=self._client.starts_at_zero(self.scope))
         logger.info("[%s] transactional identity %s", self._client_id, identity)
@@ -404,12 +412,22 @@ class TransactionManager:
         if renewed is not None:
             self._ready(TransactionEvent.ENDED)
             keeper.adopt(renewed, starts_at_zero=self._client.starts_at_zero(scope))
-        elif (
-            keeper.needs_renewal() or self._client.needs_new_epoch or self._client.is_upgrade(scope)
-        ):
+        elif self._needs_renewal() or scope.end_in_doubt:
+            # A copy of EndTxn that still is on its way would end the next transaction of this
+            # epoch, in whatever state it finds it.
             self._apply(TransactionEvent.RENEW)
         else:
             self._ready(TransactionEvent.ENDED)
+
+    def _needs_renewal(self) -> bool:
+        """Return whether the next transaction cannot begin under the present epoch."""
+        client = self._client
+        return (
+            self._keeper.identity is None
+            or self._keeper.needs_renewal()
+            or client.needs_new_epoch
+            or client.is_upgrade(self.scope)
+        )
 
     def _ready(self, event: TransactionEvent) -> None:
         """Be between transactions: only here does the protocol change."""

@@ -407,6 +407,45 @@ async def test_after_a_broken_sequence_the_old_protocol_renews_its_epoch() -> No
         assert it.manager.scope.state is S.READY
 
 
+LOST = Again(ProducerError("not answered"), unanswered=True)
+
+
+async def test_a_late_copy_of_an_end_must_not_end_the_next_transaction() -> None:
+    """Before KIP-890 all transactions have one epoch, so the one that was ended takes a higher."""
+    async with world(V1) as it:
+        it.coordinator.outcomes = {"commit": [LOST]}
+        it.manager.begin()
+        it.manager.scope.touch("t", 0)
+        await it.manager.commit(60)
+        assert it.asked == ["add", "commit", "commit", "init"]
+        assert it.keeper.identity == NEXT
+        it.manager.begin()
+        it.manager.scope.touch("t", 0)
+        await it.manager.commit(60)
+        assert it.asked[4:] == ["add", "commit"]
+
+
+async def test_brokers_that_cannot_renew_an_epoch_go_on_after_a_lost_end() -> None:
+    async with world(V1) as it:
+        cannot = broker_error(35, "InitProducerId version 1 cannot say which")
+        it.coordinator.outcomes = {"commit": [LOST], "init": [Fatal(cannot)]}
+        it.manager.begin()
+        it.manager.scope.touch("t", 0)
+        await it.manager.commit(60)
+        assert it.asked == ["add", "commit", "commit", "init"]
+        assert it.keeper.identity == FIRST
+        assert it.manager.scope.state is S.READY
+
+
+async def test_an_answer_to_come_again_leaves_no_doubt_about_the_end() -> None:
+    async with world(V1) as it:
+        it.coordinator.outcomes = {"commit": [Again(broker_error(51))]}
+        it.manager.begin()
+        it.manager.scope.touch("t", 0)
+        await it.manager.commit(60)
+        assert it.asked == ["add", "commit", "commit"]
+
+
 async def test_a_coordinator_that_forgot_the_producer_has_it_renewed() -> None:
     async with world(V1) as it:
         it.coordinator.outcomes = {"add": [Abortable(ProducerError("unknown"))]}
