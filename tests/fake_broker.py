@@ -68,6 +68,8 @@ class Conduct:
 
     delay: float = 0.0
     throttle_ms: int = 0
+    # It lies in the broker's socket for so long, and is done even if the connection is gone.
+    held: float = 0.0
     # before: nothing was done; after: done, unanswered; amid: the answer is cut.
     hang_up: Literal["", "before", "after", "amid"] = ""
     # Done, but never answered; nothing behind it on this connection is answered either.
@@ -174,6 +176,14 @@ class Session:
         if not self.broker.up:
             return
         conduct = self.broker.conduct(request)
+        if conduct.held:
+            self._later(conduct.held, self._do, request, conduct)
+        else:
+            self._do(request, conduct)
+
+    def _do(self, request: Request, conduct: Conduct) -> None:
+        if not self.broker.up:
+            return
         if conduct.hang_up == "before" or not self._admits(request):
             self.hang_up()
             return

@@ -174,6 +174,11 @@ class FakePartition:
         """Return whether the log would recognise ``batch`` as one it has."""
         return _duplicate(self._producers.get(batch.producer_id), batch) is not None
 
+    def takes(self, batch: RecordBatch) -> bool:
+        """Return whether ``batch`` is the next one of its producer."""
+        known = self._producers.get(batch.producer_id)
+        return _check_sequence(known, batch, self.knows_kip_360) == 0
+
     def has_open_transaction(self, producer_id: int) -> bool:
         for stored in reversed(self.stored):
             if stored.batch.producer_id == producer_id:

@@ -278,7 +278,7 @@ class FakeTransactions:
             code = self._begin_here(coordinated, decoded, place, version)
         if not code and version >= 12 and known is None and decoded.base_sequence:
             code = OUT_OF_ORDER_SEQUENCE
-        if code or partition.holds(decoded):
+        if code or partition.holds(decoded) or not partition.takes(decoded):
             return code
         if coordinated.epoch == decoded.producer_epoch and place not in coordinated.partitions:
             self.violations.append(f"{place} gets records and was never added")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
 import aioproducer
 from tests.simulation.run import Simulation
+from tests.simulation.transactions import TransactionSimulation
 
 _CHUNK = 25
 _SMALL_CHUNK = 5
@@ -48,9 +50,14 @@ class Tally:
         self.wrong.update(other.wrong)
 
 
-def simulate(seed: int, *, calm: bool = False) -> Simulation:
+AnySimulation = Simulation | TransactionSimulation
+
+
+def simulate(seed: int, *, calm: bool = False, transactions: bool = False) -> AnySimulation:
     """Run one seed; a crash of the simulation itself is a violation too."""
-    simulation = Simulation(seed, calm=calm)
+    simulation: AnySimulation = (TransactionSimulation if transactions else Simulation)(
+        seed, calm=calm
+    )
     try:
         simulation.run()
     except Exception as error:  # noqa: BLE001 - deadlock, livelock, an assertion in the producer
@@ -58,24 +65,26 @@ def simulate(seed: int, *, calm: bool = False) -> Simulation:
     return simulation
 
 
-def run_chunk(seeds: Sequence[int]) -> Tally:
+def run_chunk(seeds: Sequence[int], transactions: bool = False) -> Tally:
     """Run ``seeds`` and return their sum."""
     tally = Tally()
     for seed in seeds:
-        _count(tally, simulate(seed))
+        _count(tally, simulate(seed, transactions=transactions))
         if seed % _EACH_CALM == 0:
-            _count(tally, simulate(seed, calm=True))
+            _count(tally, simulate(seed, calm=True, transactions=transactions))
     return tally
 
 
-def _count(tally: Tally, done: Simulation) -> None:
+def _count(tally: Tally, done: AnySimulation) -> None:
     if done.violations:
-        tally.wrong[f"{done.seed}{' --calm' if done.calm else ''}"] = done.violations
+        options = " --transactions" if isinstance(done, TransactionSimulation) else ""
+        options += " --calm" if done.calm else ""
+        tally.wrong[f"{done.seed}{options}"] = done.violations
     if done.calm:
         tally.calm += 1
         return
     tally.seeds += 1
-    if hasattr(done, "application"):
+    if done.has_begun:
         tally.records += len(done.sent)
         tally.fewest_records = min(tally.fewest_records, len(done.sent))
     tally.fewest_faults = min(tally.fewest_faults, done.faults.counts.total())
@@ -103,14 +112,14 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-def _replay(seed: int, calm: bool) -> int:
+def _replay(seed: int, calm: bool, transactions: bool) -> int:
     """Run one seed and say everything about it."""
-    done = simulate(seed, calm=calm)
+    done = simulate(seed, calm=calm, transactions=transactions)
     _say(f"seed {seed}: {done.plan}")
     _say(f"faults: {_counts(done.faults.counts)}")
     _say(f"outcomes: {_counts(done.outcomes)}")
     _say(f"exceptions: {_counts(done.exceptions)}")
-    if hasattr(done, "application"):
+    if done.has_begun:
         _say(f"digest: {done.digest()}")
     for violation in done.violations:
         _say(f"VIOLATION: {violation}")
@@ -122,10 +131,11 @@ def _counts(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.most_common()) or "none"
 
 
-def _run_all(seeds: range, workers: int, *, stop: bool) -> int:
+def _run_all(seeds: range, workers: int, *, stop: bool, transactions: bool) -> int:
     started = time.monotonic()
     total = Tally()
-    for part in _tallies(seeds, workers, _SMALL_CHUNK if stop else _CHUNK):
+    one = functools.partial(run_chunk, transactions=transactions)
+    for part in _tallies(one, seeds, workers, _SMALL_CHUNK if stop else _CHUNK):
         total.add(part)
         for name in part.wrong:
             _say(f"SEED {name} FAILED")
@@ -140,13 +150,15 @@ def _run_all(seeds: range, workers: int, *, stop: bool) -> int:
     return 1 if total.wrong else 0
 
 
-def _tallies(seeds: range, workers: int, size: int) -> Iterable[Tally]:
+def _tallies(
+    one: Callable[[Sequence[int]], Tally], seeds: range, workers: int, size: int
+) -> Iterable[Tally]:
     chunks = list(_chunks(seeds, size))
     if workers == 1:
-        yield from map(run_chunk, chunks)
+        yield from map(one, chunks)
         return
     with ProcessPoolExecutor(workers) as pool:
-        futures = [pool.submit(run_chunk, chunk) for chunk in chunks]
+        futures = [pool.submit(one, chunk) for chunk in chunks]
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -177,6 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("seeds", nargs="?", default="1000", help="a count, or first-last")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--calm", action="store_true", help="with one seed: let nothing go wrong")
+    parser.add_argument("--transactions", action="store_true", help="transactional producers")
     parser.add_argument("--stop", action="store_true", help="stop soon after the first failure")
     parser.add_argument("--package", help="fail unless this is the package that is run")
     options = parser.parse_args(arguments)
@@ -188,8 +201,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     if len(seeds) == 1:
-        return _replay(seeds[0], options.calm)
-    return _run_all(seeds, options.workers, stop=options.stop)
+        return _replay(seeds[0], options.calm, options.transactions)
+    return _run_all(seeds, options.workers, stop=options.stop, transactions=options.transactions)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ ROOT = Path(__file__).parent.parent.parent
 LIST = Path(__file__).with_name("mutations.toml")
 SEEDS = 600
 """So many seeds a mutation may survive; most do not survive twenty."""
+TRANSACTIONS = "transactions"
+"""Bugs of this area are looked for with transactional producers."""
 _LONGEST = 120
 """Seconds of processor time after which a run is ended: six times what all seeds take. A producer
 that turns in circles is found out too; a machine that is merely busy must not look like one."""
@@ -89,9 +91,11 @@ def copy_to(folder: Path) -> None:
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
 
 
-def try_mutation(mutation: Mutation | None, seeds: str) -> Outcome:
+def try_mutation(mutation: Mutation | None, seeds: str, *, transactions: bool = False) -> Outcome:
     """Run the simulation with ``mutation``, or with the code as it is."""
     started = time.monotonic()
+    if mutation is not None:
+        transactions = mutation.area == TRANSACTIONS
     if mutation is not None and not mutation.applies(ROOT):
         return Outcome(mutation, "", 0.0)
     with tempfile.TemporaryDirectory(prefix="aioproducer-mutation-") as name:
@@ -99,14 +103,15 @@ def try_mutation(mutation: Mutation | None, seeds: str) -> Outcome:
         copy_to(folder)
         if mutation is not None:
             mutation.apply(folder)
-        found = _run(folder, seeds)
+        found = _run(folder, seeds, transactions=transactions)
     return Outcome(mutation, found, time.monotonic() - started)
 
 
-def _run(folder: Path, seeds: str) -> str:
+def _run(folder: Path, seeds: str, *, transactions: bool) -> str:
     command = [
         sys.executable, "-m", "tests.simulation", seeds, "--workers", "1", "--stop",
         "--package", str(folder / "aioproducer"),
+        *(["--transactions"] if transactions else []),
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
@@ -140,11 +145,12 @@ def _tell(outcome: Outcome) -> None:
 def run(mutations: Sequence[Mutation], seeds: str, workers: int) -> int:
     """Try the code as it is, then each mutation; 1 if one was not found."""
     started = time.monotonic()
-    untouched = try_mutation(None, seeds)
-    if untouched.found:
-        _say(f"the code as it is fails already: {untouched.found}")
-        return 1
-    _say(f"{untouched.seconds:6.1f} s  the code as it is passes {seeds} seeds")
+    for transactions in sorted({mutation.area == TRANSACTIONS for mutation in mutations}):
+        untouched = try_mutation(None, seeds, transactions=transactions)
+        if untouched.found:
+            _say(f"the code as it is fails already: {untouched.found}")
+            return 1
+        _say(f"{untouched.seconds:6.1f} s  the code as it is passes {seeds} seeds")
     survivors = []
     with ThreadPoolExecutor(workers) as pool:
         futures = [pool.submit(try_mutation, mutation, seeds) for mutation in mutations]

@@ -65,6 +65,11 @@ class Simulation:
     extra: int = 0
 
     @property
+    def has_begun(self) -> bool:
+        """Whether it came as far as to send anything."""
+        return hasattr(self, "application")
+
+    @property
     def sent(self) -> list[Sent]:
         """The records of the application."""
         return self.application.sent
