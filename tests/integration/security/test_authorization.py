@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
@@ -25,10 +25,10 @@ pytestmark = pytest.mark.own_cluster
 
 
 @contextmanager
-def denied(
-    secure: SecureCluster, user: str, operation: str, kind: str, name: str
+def rule(
+    secure: SecureCluster, permission: str, user: str, operation: str, kind: str, name: str
 ) -> Iterator[None]:
-    """Deny ``user`` an operation until the block is left."""
+    """Deny ``user`` an operation, or allow it, until the block is left."""
     from confluent_kafka.admin import (
         AclBinding,
         AclBindingFilter,
@@ -46,7 +46,7 @@ def denied(
         f"User:{user}",
         "*",
         AclOperation[operation],
-        AclPermissionType.DENY,
+        AclPermissionType[permission],
     )
     for done in client.create_acls([AclBinding(*parts)]).values():
         done.result(10)
@@ -55,6 +55,12 @@ def denied(
     finally:
         for gone in client.delete_acls([AclBindingFilter(*parts)]).values():
             gone.result(10)
+
+
+def denied(
+    secure: SecureCluster, user: str, operation: str, kind: str, name: str
+) -> AbstractContextManager[None]:
+    return rule(secure, "DENY", user, operation, kind, name)
 
 
 def alice(secure: SecureCluster, **options: Any) -> AsyncProducer[bytes, bytes]:
@@ -131,7 +137,11 @@ async def test_idempotence_needs_only_the_right_to_write_somewhere(
         await asyncio.sleep(0.5)
         async with alice(secure) as producer:
             await producer.send(topic, b"1")
-        with denied(secure, "alice", "WRITE", "TOPIC", "*"):
+        # Where any rule is about a topic, what no rule allows is denied, the topic's metadata too.
+        with (
+            rule(secure, "ALLOW", "alice", "DESCRIBE", "TOPIC", topic),
+            denied(secure, "alice", "WRITE", "TOPIC", "*"),
+        ):
             await asyncio.sleep(0.5)
             late = await refused_an_identity(secure, topic)
         try:
