@@ -103,7 +103,7 @@ class Invariants:
             return
         if not self._plan.is_idempotent:
             places = self._first_acknowledged(places)
-        last = -1
+        last = -2
         for place in places:
             if place.number > last:
                 last = place.number

@@ -121,6 +121,9 @@ class Simulation:
         )  # fmt: skip
         chaos = asyncio.create_task(self.havoc.now_and_then())
         reader = asyncio.create_task(self.application.read_failures())
+        if plan.calm and plan.has_patience and cluster.topics and self.rng.random() < 0.5:
+            # Nothing else is going on: whatever it waits for has to wake it.
+            await self._expect_delivery(min(cluster.topics), 0, number=-1)
         await self.application.send_everything()
         await self.havoc.finish()
         identity = engine.keeper.identity
@@ -179,18 +182,41 @@ class Simulation:
                     await self._expect_delivery(name, index)
         if alone is not None:
             alone.cancel()
+        elif names and self.plan.delivery_timeout >= self.plan.linger + 5 and not self.calm:
+            await self._expect_move()
 
-    def _send_extra(self, topic: str, partition: int, *, expedite: bool = False) -> Delivery:
+    async def _expect_move(self) -> None:
+        """A record that waits for a broker that went down is taken by the next leader."""
+        cluster = self.faults.cluster
+        name = self.rng.choice(sorted(cluster.topics))
+        partition = self.rng.choice(cluster.topics[name].partitions)
+        others = [node for node in cluster.brokers if node != partition.leader]
+        if not others or partition.leader not in cluster.brokers:
+            return
+        broker = cluster.brokers[partition.leader]
+        broker.when_down = "refuse"
+        broker.stop()
+        probe = asyncio.create_task(self._expect_delivery(name, partition.index, extra_time=1.5))
+        await asyncio.sleep(0.3)
+        cluster.move_leader(partition, self.rng.choice(others))
+        await asyncio.wait([probe])
+        broker.start()
+
+    def _send_extra(
+        self, topic: str, partition: int, *, expedite: bool = False, number: int | None = None
+    ) -> Delivery:
         self.extra += 1
-        value = b"%d." % (1_000_000 + self.extra)
+        value = b"%d." % (1_000_000 + self.extra if number is None else number)
         return self.producer._send(topic, value, None, partition, 1, (), expedite, True)
 
-    async def _expect_delivery(self, topic: str, partition: int) -> None:
+    async def _expect_delivery(
+        self, topic: str, partition: int, *, number: int | None = None, extra_time: float = 0.0
+    ) -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
         style = self.rng.choice(["linger", "expedite", "flush"])
-        delivery = self._send_extra(topic, partition, expedite=style == "expedite")
-        longest = _PROMPT
+        delivery = self._send_extra(topic, partition, expedite=style == "expedite", number=number)
+        longest = _PROMPT + extra_time
         if style == "linger":
             longest += self.plan.linger
         elif style == "flush":
@@ -206,7 +232,7 @@ class Simulation:
             self.exceptions["in doubt until its time was over"] += 1
         elif not delivery.done() or delivery.exception() is not None:
             self.violations.append(f"{delivery!r} after {took} s ({style}), although all is well")
-        elif style == "linger" and took < self.plan.linger - 1e-6:
+        elif style == "linger" and number is None and took < self.plan.linger - 1e-6:
             self.violations.append(f"{delivery!r} lingered for {took} s only")
 
     # The end
