@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aioproducer import AuthenticationError, Credentials
+from aioproducer import AuthenticationError, Credentials, ProducerError
 from aioproducer.wire.versions import ApiKey, VersionRange
 from tests.fake_broker import KAFKA_4, Conduct, FakeBroker, FakeCluster
 from tests.fake_sasl import FakeSasl, Refusal
@@ -219,6 +219,39 @@ async def test_a_tls_handshake_that_is_cut_off_is_guessed_at_and_tried_again(
         trouble = engine_of(producer).cluster.trouble()
         assert "is the listener one without TLS?" in str(trouble)
         await delivery
+
+
+async def test_a_producer_can_be_closed_while_its_credentials_are_awaited() -> None:
+    cluster, _ = guarded()
+
+    async def provider() -> Credentials:
+        await asyncio.sleep(10**9)
+        raise AssertionError
+
+    options = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN"}
+    async with running(cluster, credentials_provider=provider, **options) as producer:
+        delivery = producer.send("orders", b"v")
+        await asyncio.sleep(1)
+        started = now()
+        await producer.close(timeout=2)
+        assert now() - started < 3
+        assert isinstance(delivery.exception(), ProducerError)
+
+
+async def test_a_producer_can_be_closed_in_the_middle_of_a_renewal() -> None:
+    cluster, _ = guarded(lifetime_ms=10_000)
+    cluster.latency = lambda: 0.5
+    async with running(cluster, **LOGIN) as producer:
+        await producer.send("orders", b"1")
+        connection = next(
+            manager._connection
+            for node, manager in engine_of(producer).cluster._managers.items()
+            if node > 0
+        )
+        assert connection is not None
+        while not connection.is_held:
+            await asyncio.sleep(0.1)
+        await producer.close(timeout=5)
 
 
 # Renewal (KIP-368)
