@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 import random
 from collections.abc import Callable, Iterator
@@ -27,10 +26,14 @@ from aioproducer.runtime.coordinator_client import (
     Fatal,
     Refused,
 )
+from aioproducer.runtime.pending_operation import Operation, Pending
 from aioproducer.runtime.producer_id import ProducerIdKeeper
 from aioproducer.runtime.stall import StallWatch
 
 logger = logging.getLogger("aioproducer")
+
+_OPEN = frozenset({TransactionState.IN_TRANSACTION, TransactionState.ABORTABLE_ERROR})
+_ENDING = frozenset({TransactionState.COMMITTING, TransactionState.ABORTING})
 
 
 class Records(Protocol):
@@ -47,48 +50,6 @@ class Records(Protocol):
 
     def offer_everything(self) -> None:
         """Have every partition that has something to send looked at."""
-
-
-class Operation(enum.Enum):
-    """What a caller waits for."""
-
-    INITIALIZE = "init_transactions()"
-    COMMIT = "commit_transaction()"
-    ABORT = "abort_transaction()"
-    SEND_OFFSETS = "send_offsets_to_transaction()"
-
-
-class Pending:
-    """An operation under way. It outlives the call that began it."""
-
-    __slots__ = ("calm", "done", "operation", "undo")
-
-    def __init__(self, operation: Operation, loop: asyncio.AbstractEventLoop) -> None:
-        self.operation = operation
-        # Resolved when all records of the transaction are settled.
-        self.calm: asyncio.Future[None] = loop.create_future()
-        self.done: asyncio.Future[None] = loop.create_future()
-        self.undo: Callable[[], None] | None = None
-
-    def settle(self, error: ProducerError | None) -> None:
-        """End the operation, once."""
-        if self.undo is not None:
-            self.undo()
-            self.undo = None
-        self.settled()
-        if self.done.done():
-            return
-        if error is None:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(error)
-            # Who gave up waiting must not be told by the loop's exception handler.
-            self.done.exception()
-
-    def settled(self) -> None:
-        """Note that nothing of the transaction is open any more."""
-        if not self.calm.done():
-            self.calm.set_result(None)
 
 
 class TransactionManager:
@@ -129,6 +90,9 @@ class TransactionManager:
     def wake(self) -> None:
         """Have the task look again: something was released, or is wanted."""
         self._wake.set()
+        # Not left to the task, which may be waiting for an answer.
+        if self._pending is not None and self._records.is_quiet():
+            self._pending.settled()
 
     def record_failed(self, error: ProducerError) -> None:
         """Note a record that finally failed: its transaction can no longer be committed."""
@@ -241,28 +205,44 @@ class TransactionManager:
 
     async def leave(self, timeout: float) -> None:
         """Abort what is open and finish what is under way, as far as ``timeout`` seconds allow."""
-        deadline = self._loop.time() + timeout
         try:
-            if self.scope.is_ending:
-                await self.settle(timeout)
-            if self.scope.state in (
-                TransactionState.IN_TRANSACTION,
-                TransactionState.ABORTABLE_ERROR,
-            ):
-                await self.abort(max(0.0, deadline - self._loop.time()))
-        except ProducerError as error:
-            logger.warning(
-                "[%s] closed before its transaction was ended, the brokers abort it after"
-                " transaction.timeout.ms: %s",
-                self._client_id,
-                error,
-            )
+            async with self._watch.timeout(timeout):
+                if self.scope.is_ending or self._is_renewing():
+                    await self.settle(timeout)
+                if self.scope.state in _OPEN:
+                    await self.abort(timeout)
+        except (ProducerError, TimeoutError) as error:
+            logger.debug("[%s] closing: %s", self._client_id, error)
 
     def close(self, error: ProducerError) -> None:
-        """Fail whoever still waits."""
-        if self._pending is not None:
-            self._pending.settle(error.replica())
+        """Fail whoever still waits, and say what is left open."""
+        scope, pending = self.scope, self._pending
+        failure = error.replica()
+        committing = scope.state is TransactionState.COMMITTING
+        if committing and scope.end_in_doubt:
+            failure.persisted = "maybe"
+        if pending is not None:
+            # While the next identity is asked for, the commit or abort itself is done.
+            pending.settle(None if self._is_renewing() else failure)
         self._fail_offsets(error)
+        if not scope.started or scope.state not in _OPEN | _ENDING:
+            return
+        logger.warning(
+            "[%s] closed before its transaction was ended: %s",
+            self._client_id,
+            "its commit was asked for and may have taken effect"
+            if committing and scope.end_in_doubt
+            else "the brokers abort it after transaction.timeout.ms, until then it holds up"
+            " consumers that read committed",
+        )
+
+    def _is_renewing(self) -> bool:
+        pending = self._pending
+        return (
+            self.scope.state is TransactionState.INITIALIZING
+            and pending is not None
+            and pending.operation is not Operation.INITIALIZE
+        )
 
     async def _finish(self, pending: Pending, timeout: float) -> None:
         """Wait for ``pending``; the operation goes on when the wait is given up."""
@@ -273,8 +253,9 @@ class TransactionManager:
             await self._wait(pending.done, timeout)
         if not pending.done.done():
             committing = pending.operation is Operation.COMMIT
+            limit = timeout if pending.calm.done() else patience
             raise self._too_late(
-                pending.operation, timeout, persisted="maybe" if committing else "no"
+                pending.operation, limit, persisted="maybe" if committing else "no"
             )
         if self._pending is pending:
             self._pending = None
@@ -296,10 +277,7 @@ class TransactionManager:
         attempt = 0
         while True:
             self._wake.clear()
-            quiet = self._records.is_quiet()
-            if quiet and self._pending is not None:
-                self._pending.settled()
-            step = self.scope.next_step(quiet=quiet)
+            step = self.scope.next_step(quiet=self._records.is_quiet())
             if step is None:
                 attempt = 0
                 await self._wake.wait()
@@ -308,8 +286,6 @@ class TransactionManager:
                 await self._perform(step)
                 attempt = 0
             except Again as again:
-                if step is Step.END and again.unanswered:
-                    self.scope.end_in_doubt = True
                 logger.debug("[%s] %s again: %s", self._client_id, step.name, again.error)
                 await asyncio.sleep(self._client.pause(again, attempt, self._rng))
                 attempt += 1
@@ -407,8 +383,8 @@ class TransactionManager:
         if scope.started:
             committing = scope.state is TransactionState.COMMITTING
             assert keeper.identity is not None
-            renewed = await self._client.end(keeper.identity, scope.protocol, commit=committing)
-            await self._client.refresh_features(self._loop.time())
+            with self._noting_doubt_of_the_end():
+                renewed = await self._client.end(keeper.identity, scope.protocol, commit=committing)
         if renewed is not None:
             self._ready(TransactionEvent.ENDED)
             keeper.adopt(renewed, starts_at_zero=self._client.starts_at_zero(scope))
@@ -418,6 +394,23 @@ class TransactionManager:
             self._apply(TransactionEvent.RENEW)
         else:
             self._ready(TransactionEvent.ENDED)
+        # Now and then, and never at the cost of who waits for the end.
+        await self._client.refresh_features(self._loop.time())
+
+    @contextmanager
+    def _noting_doubt_of_the_end(self) -> Iterator[None]:
+        """Have the scope know, also if this task is cancelled, that EndTxn may take effect."""
+        scope = self.scope
+        doubted, scope.end_in_doubt = scope.end_in_doubt, True
+        try:
+            yield
+        except Again as again:
+            scope.end_in_doubt = doubted or again.unanswered
+            raise
+        except (Abortable, Fatal):
+            scope.end_in_doubt = doubted
+            raise
+        scope.end_in_doubt = doubted
 
     def _needs_renewal(self) -> bool:
         """Return whether the next transaction cannot begin under the present epoch."""
@@ -454,15 +447,14 @@ class TransactionManager:
         self._loop.call_soon(self._withdraw_lost)
 
     def _doom(self, error: ProducerError) -> None:
-        state = self.scope.state
+        state, renewing = self.scope.state, self._is_renewing()
         if not self.scope.doom(error):
             return
         if state is TransactionState.COMMITTING and self.scope.end_in_doubt:
             # It may have taken effect before whatever made the repetition fail.
             error.persisted = "maybe"
         pending = self._pending
-        renewing = state is TransactionState.INITIALIZING
-        if renewing and pending is not None and pending.operation is not Operation.INITIALIZE:
+        if pending is not None and renewing:
             # The commit or abort is done, only what comes after it failed: the next one says so.
             pending.settle(None)
         logger.error("[%s] transactions are over for good: %s", self._client_id, error)

@@ -746,8 +746,8 @@ async def test_leaving_is_bounded_and_says_what_it_left(caplog: pytest.LogCaptur
         before = loop.time()
         await it.manager.leave(10)
         assert loop.time() - before == pytest.approx(10, abs=0.1)
-        assert "transaction.timeout.ms" in caplog.text
         it.manager.close(ProducerClosedError("closed"))
+        assert "transaction.timeout.ms" in caplog.text
 
 
 async def test_leaving_does_not_wait_for_an_identity_that_nobody_uses() -> None:

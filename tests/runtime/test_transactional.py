@@ -12,6 +12,7 @@ from aioproducer import (
     AsyncProducer,
     DeliveryTimeoutError,
     LifeState,
+    ProducerClosedError,
     ProducerError,
     ProducerFencedError,
     RecordTooLargeError,
@@ -281,3 +282,86 @@ async def test_a_record_that_expired_makes_the_commit_raise_its_timeout() -> Non
         async with producer.transaction() as tx:
             tx.send("t", b"after")
     assert visible(cluster) == [b"before", b"after"]
+
+
+@BOTH
+async def test_closing_takes_no_longer_than_it_is_given(
+    versions: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also while a record is with a broker that does not answer; what stays open is told."""
+    cluster = cluster_of(versions)
+    async with running(cluster, transactional_id="x") as producer:
+        producer.begin_transaction()
+        await producer.send("t", b"one")
+        cluster.brokers[1].scripts[ApiKey.PRODUCE] = deque([Conduct(stall=True)] * 50)
+        producer.send("t", b"two")
+        await asyncio.sleep(0.1)
+        before = virtual_loop().time()
+        report = await producer.close(2)
+        assert virtual_loop().time() - before == pytest.approx(2, abs=0.1)
+        assert report.failed + report.abandoned == 1
+    assert "transaction.timeout.ms" in caplog.text
+
+
+@BOTH
+async def test_closing_at_once_says_that_a_transaction_stays_open(
+    versions: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster = cluster_of(versions)
+    async with running(cluster, transactional_id="x") as producer:
+        producer.begin_transaction()
+        await producer.send("t", b"one")
+        await producer.close(0)
+    assert asked(cluster, ApiKey.END_TXN) == 0
+    assert caplog.text.count("closed before its transaction was ended") == 1
+
+
+@BOTH
+async def test_a_commit_interrupted_by_close_may_have_happened(
+    versions: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster = cluster_of(versions)
+    async with running(cluster, transactional_id="x") as producer:
+        cluster.brokers[1].scripts[ApiKey.END_TXN] = deque([Conduct(delay=5)])
+        producer.begin_transaction()
+        await producer.send("t", b"one")
+        commit = asyncio.ensure_future(producer.commit_transaction())
+        await asyncio.sleep(1)
+        await producer.close(0.5)
+        with pytest.raises(ProducerClosedError) as caught:
+            await commit
+        assert caught.value.persisted == "maybe"
+        await asyncio.sleep(10)
+    assert visible(cluster) == [b"one"]
+    assert "may have taken effect" in caplog.text
+
+
+async def test_a_commit_that_is_done_is_no_failure_while_the_next_epoch_is_asked_for() -> None:
+    cluster = cluster_of(KAFKA_2_8)
+    async with running(cluster, transactional_id="x") as producer:
+        producer.begin_transaction()
+        await producer.send("t", b"one")
+        # An end in doubt is followed by a higher epoch.
+        cluster.brokers[1].scripts[ApiKey.END_TXN] = deque([Conduct(hang_up="after")])
+        cluster.brokers[1].scripts[ApiKey.INIT_PRODUCER_ID] = deque([Conduct(delay=20)])
+        commit = asyncio.ensure_future(producer.commit_transaction())
+        await asyncio.sleep(5)
+        await producer.close(0)
+        await commit
+    assert visible(cluster) == [b"one"]
+
+
+async def test_an_abort_is_bounded_while_a_partition_is_being_added() -> None:
+    cluster = cluster_of(KAFKA_2_8)
+    async with running(cluster, transactional_id="x") as producer:
+        await producer.partitions_for("t")
+        producer.begin_transaction()
+        cluster.brokers[1].scripts[ApiKey.ADD_PARTITIONS_TO_TXN] = deque([Conduct(stall=True)])
+        producer.send("t", b"never")
+        await asyncio.sleep(0.1)
+        before = virtual_loop().time()
+        with pytest.raises(TransactionTimeoutError, match="within 1 s"):
+            await producer.abort_transaction(1)
+        assert virtual_loop().time() - before == pytest.approx(1, abs=0.1)
+        await producer.abort_transaction()
+    assert visible(cluster) == []
