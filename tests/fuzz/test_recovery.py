@@ -29,7 +29,6 @@ GARBAGE = {
     "a size above all bounds": struct.pack(">i", 2**31 - 1) + bytes(100),
     "noise": random.Random(1).randbytes(300),
     "a web server": b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
-    "an end of TLS": b"\x15\x03\x03\x00\x02\x02\x46",
 }
 
 
