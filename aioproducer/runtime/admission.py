@@ -95,6 +95,7 @@ class Admission:
         for record in waiting:
             if record.partition is not None and record.partition >= count:
                 self.room.join(record, WaitsFor.PARTITION)
+        first_for_memory = not self.room.someone_waits_for_memory
         if ready:
             self.room.promote(ready)
         if self.room.expects_partitions(topic):
@@ -102,6 +103,8 @@ class Admission:
             self._cluster.request_update(topic)
         if waiting:
             self._admit()
+        if first_for_memory and self.room.someone_waits_for_memory:
+            self._memory_short()
 
     def topic_refused(self, topic: str, error: ProducerError) -> None:
         """Fail those who waited for a topic that may not be used."""

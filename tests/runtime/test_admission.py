@@ -188,6 +188,17 @@ class TestMemory:
             assert now() - started < 1
             await producer.flush()
 
+    async def test_nor_while_those_wait_who_waited_for_metadata_before(self) -> None:
+        cluster = cluster_of()
+        cluster.add_topic("others")
+        options = {"linger_ms": 60_000, "buffer_memory": 800}
+        async with running(cluster, **options) as producer:
+            await producer.warm_up(["orders"])
+            lingering = producer.send("orders", b"." * 200)
+            waiting = producer.send("others", b"." * 200)
+            await asyncio.wait_for(waiting, 1)
+            assert lingering.done()
+
     async def test_they_are_admitted_many_at_a_time(self) -> None:
         """Woken one by one they would leave in batches of one."""
         cluster = cluster_of()

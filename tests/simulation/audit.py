@@ -32,6 +32,9 @@ def audit(engine: Engine, plan: Plan) -> list[str]:
     arrivals = [record.arrival for record in engine.admission.room.memory_line]
     if arrivals != sorted(arrivals):
         found.append(f"the line for memory is {arrivals}")
+    lingering = [q.open for q in engine.intake.queues() if q.open and q.open.sealed is None]
+    if arrivals and lingering:
+        found.append(f"{len(arrivals)} records wait for memory, but {lingering} linger")
     return found
 
 

@@ -60,6 +60,9 @@ class Faults:
         cluster.chooser = self._conduct
         cluster.choose = self._verb
         cluster.is_stale = lambda: not self.is_sound and rng.random() < 0.3
+        # Whoever gives out producer ids may not be ready yet, even when all else is well.
+        for _ in range(rng.choice([0, 0, 2])):
+            cluster.init_script.append(rng.choice([14, 15, 51]))
         for name, partitions in self.plan.topics.items():
             if rng.random() < 0.9:
                 cluster.add_topic(name, partitions)
@@ -70,8 +73,6 @@ class Faults:
     def _make_difficult(self, cluster: FakeCluster) -> None:
         rng = self.rng
         cluster.auto_create = rng.choice([0, 2])
-        for _ in range(rng.choice([0, 0, 2])):
-            cluster.init_script.append(rng.choice([14, 15, 51]))
         if rng.random() < 0.2:
             for topic in cluster.topics.values():
                 for partition in topic.partitions:

@@ -74,8 +74,7 @@ class Invariants:
     def check(self) -> None:
         for topic in [*self._cluster.deleted, *self._cluster.topics.values()]:
             for partition in topic.partitions:
-                standing = [p for p in self._collect(topic, partition) if p.lost is None]
-                self._check_order(standing)
+                self._check_order(self._collect(topic, partition))
         for sent in self._sent:
             self._check_record(sent, self._places.get(sent.number, []))
 
@@ -103,6 +102,7 @@ class Invariants:
             return
         if not self._plan.is_idempotent:
             places = self._first_acknowledged(places)
+        places = [place for place in places if place.lost is None]
         last = -2
         for place in places:
             if place.number > last:
@@ -116,7 +116,9 @@ class Invariants:
 
     def _first_acknowledged(self, places: list[Place]) -> list[Place]:
         """Without idempotence only what was acknowledged has an order: that of first copies."""
-        acknowledged = {sent.number for sent in self._sent if sent.error is None}
+        # Where the copy that was acknowledged is lost, another one may come late and stay.
+        lost = {place.number for place in places if place.lost is not None}
+        acknowledged = {sent.number for sent in self._sent if sent.error is None} - lost
         first: dict[int, Place] = {}
         for place in places:
             if place.number in acknowledged:
