@@ -81,13 +81,15 @@ class Members(Generic[K, V]):
 
     @property
     def idle(self) -> int:
-        """How many nobody uses."""
-        return len(self._idle)
+        """How many nobody uses, and nothing of an earlier user keeps busy."""
+        return sum(not member.is_busy for member in self._idle)
 
-    async def take(self, timeout: float) -> Member[K, V]:
-        """Return an idle member that works, the one last used, or start one."""
-        while self._idle:
-            member = self._idle.pop()
+    async def take(self, timeout: float, most: int) -> Member[K, V]:
+        """Return an idle member that works, the one last used, or start one.
+
+        One that still ends a transaction is waited for only when there are ``most`` of them.
+        """
+        while (member := self._pop_idle(may_start=len(self._all) < most)) is not None:
             try:
                 await member.settle(timeout)
             except FatalTransactionError as error:
@@ -99,6 +101,13 @@ class Members(Generic[K, V]):
                 return member
             self._drop(member)
         return await self._start()
+
+    def _pop_idle(self, *, may_start: bool) -> Member[K, V] | None:
+        for member in reversed(self._idle):
+            if not member.is_busy:
+                self._idle.remove(member)
+                return member
+        return self._idle.pop() if self._idle and not may_start else None
 
     async def _start(self) -> Member[K, V]:
         if self._numbers:

@@ -301,7 +301,7 @@ class TransactionalProducerPool(Generic[K, V]):
             ) from error
         self._in_use += 1
         try:
-            return await self._members.take(timeout)
+            return await self._members.take(timeout, self.max_size)
         except BaseException:
             self._leave_place()
             raise

@@ -162,6 +162,8 @@ class Cluster:
         """Ask what the cluster has finalized, if no broker said so for metadata.max.age.ms."""
         if now - self._features_at < self._config.metadata_max_age_ms / 1000:
             return
+        # Once in that time, whether or not it is answered.
+        self._features_at = now
         self._learn_features(await self.request_any(ApiVersionsRequest(SOFTWARE, __version__)))
 
     def _learn_features(self, answer: ApiVersionsResponse) -> None:

@@ -43,6 +43,24 @@ from aioproducer.wire.messages.txn_offset_commit import (
 
 logger = logging.getLogger("aioproducer")
 
+_END_NOT_TAKEN = frozenset(
+    {ErrorCode.CONCURRENT_TRANSACTIONS, ErrorCode.COORDINATOR_LOAD_IN_PROGRESS}
+)
+_END_REFUSED = frozenset(
+    {
+        ErrorCode.INVALID_TXN_STATE,
+        ErrorCode.INVALID_PRODUCER_ID_MAPPING,
+        ErrorCode.INVALID_PRODUCER_EPOCH,
+        ErrorCode.PRODUCER_FENCED,
+        ErrorCode.TRANSACTION_ABORTABLE,
+        ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        ErrorCode.CLUSTER_AUTHORIZATION_FAILED,
+        ErrorCode.UNKNOWN_PRODUCER_ID,
+        ErrorCode.UNSUPPORTED_VERSION,
+        ErrorCode.INVALID_REQUEST,
+    }
+)
+
 _FENCED = frozenset({ErrorCode.PRODUCER_FENCED, ErrorCode.INVALID_PRODUCER_EPOCH})
 _TOO_LATE = ErrorCode.INVALID_TXN_STATE
 """What a commit of the new protocol is answered after the brokers have aborted."""
@@ -80,6 +98,23 @@ class Fatal(Exception):
     def __init__(self, error: ProducerError) -> None:
         super().__init__(error)
         self.error = error
+
+
+def leaves_end_in_doubt(failure: Again | Abortable | Fatal) -> bool:
+    """Return whether an EndTxn that failed so may have taken effect, or still will.
+
+    A coordinator that has written the decision but not replicated it in time, or that lost its
+    place meanwhile, says that it is not there; the next one completes what it finds in the log.
+    """
+    if isinstance(failure, Again) and failure.unanswered:
+        return True
+    error = failure.error
+    if not isinstance(error, BrokerError):
+        # The connection was given up with the request on it.
+        return True
+    return error.code not in _END_NOT_TAKEN and (
+        isinstance(failure, Again) or error.code not in _END_REFUSED
+    )
 
 
 _OUTCOMES: dict[Action, type[Again | Abortable | Refused | Fatal]] = {

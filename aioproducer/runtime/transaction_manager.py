@@ -25,12 +25,15 @@ from aioproducer.runtime.coordinator_client import (
     CoordinatorClient,
     Fatal,
     Refused,
+    leaves_end_in_doubt,
 )
 from aioproducer.runtime.pending_operation import Operation, Pending
 from aioproducer.runtime.producer_id import ProducerIdKeeper
 from aioproducer.runtime.stall import StallWatch
 
 logger = logging.getLogger("aioproducer")
+
+_FEATURES_S = 1.0
 
 _OPEN = frozenset({TransactionState.IN_TRANSACTION, TransactionState.ABORTABLE_ERROR})
 _ENDING = frozenset({TransactionState.COMMITTING, TransactionState.ABORTING})
@@ -394,8 +397,10 @@ class TransactionManager:
             self._apply(TransactionEvent.RENEW)
         else:
             self._ready(TransactionEvent.ENDED)
-        # Now and then, and never at the cost of who waits for the end.
-        await self._client.refresh_features(self._loop.time())
+        # Now and then, and neither at the cost of who waits for the end nor of the next one.
+        with suppress(TimeoutError):
+            async with self._watch.timeout(_FEATURES_S):
+                await self._client.refresh_features(self._loop.time())
 
     @contextmanager
     def _noting_doubt_of_the_end(self) -> Iterator[None]:
@@ -404,11 +409,8 @@ class TransactionManager:
         doubted, scope.end_in_doubt = scope.end_in_doubt, True
         try:
             yield
-        except Again as again:
-            scope.end_in_doubt = doubted or again.unanswered
-            raise
-        except (Abortable, Fatal):
-            scope.end_in_doubt = doubted
+        except (Again, Abortable, Fatal) as failure:
+            scope.end_in_doubt = doubted or leaves_end_in_doubt(failure)
             raise
         scope.end_in_doubt = doubted
 

@@ -347,14 +347,14 @@ async def test_a_transaction_left_failed_is_aborted(cluster: FakeCluster) -> Non
 
 async def test_leaving_is_no_longer_than_an_abort_may_take(cluster: FakeCluster) -> None:
     """The abort goes on, and whoever gets the producer next waits for it."""
-    async with pool_on(cluster) as pool:
+    async with pool_on(cluster, max_size=1) as pool:
         hold(cluster, ApiKey.END_TXN, Conduct(delay=10))
         async with pool.producer(timeout=2) as producer:
             producer.begin_transaction()
             await producer.send("t", b"forgotten")
             began = now()
         assert now() - began == pytest.approx(2)
-        assert pool.idle == 1
+        assert pool.idle == 0
         async with pool.producer() as again:
             assert again is producer
             assert now() - began >= 10
@@ -393,7 +393,7 @@ async def test_leaving_may_be_cancelled(cluster: FakeCluster) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert (pool.size, pool.idle) == (1, 1)
+        assert (pool.size, pool.idle) == (1, 0)
         await pool.execute_in_transaction(Fn(b"committed"))
     assert visible(cluster) == [b"committed"]
 
@@ -459,13 +459,13 @@ async def test_one_that_broke_while_it_was_idle_is_not_lent(cluster: FakeCluster
 async def test_one_whose_abort_failed_for_good_after_its_user_left_is_not_lent(
     cluster: FakeCluster,
 ) -> None:
-    async with pool_on(cluster) as pool:
+    async with pool_on(cluster, max_size=1) as pool:
         hold(cluster, ApiKey.END_TXN, Conduct(hang_up="before"))
         script(cluster, ApiKey.END_TXN, CLUSTER_AUTHORIZATION_FAILED)
         async with pool.producer(timeout=0.01) as broken:
             broken.begin_transaction()
             await broken.send("t", b"forgotten")
-        assert pool.idle == 1
+        assert pool.idle == 0
         async with pool.producer() as other:
             assert other is not broken
         assert pool.size == 1
@@ -624,9 +624,10 @@ async def test_a_commit_that_was_not_answered_in_time_is_never_repeated(
             await pool.execute_in_transaction(fn, timeout=2)
         assert caught.value.persisted == "maybe"
         assert fn.calls == 1
-        # It was done all the same, and the producer is good for the next.
+        # It was done all the same, and the producer is good for another.
         await pool.execute_in_transaction(Fn(b"b"))
-        assert pool.size == 1
+        await asyncio.sleep(20)
+        assert (pool.size, pool.idle) == (2, 2)
     assert visible(cluster) == [b"a", b"b"]
 
 
@@ -691,7 +692,8 @@ async def test_cancelling_during_the_commit_abandons_the_wait_only(cluster: Fake
         with pytest.raises(asyncio.CancelledError):
             await task
         await pool.execute_in_transaction(Fn(b"b"))
-        assert pool.size == 1
+        await asyncio.sleep(20)
+        assert (pool.size, pool.idle) == (2, 2)
     assert visible(cluster) == [b"a", b"b"]
 
 
@@ -819,3 +821,42 @@ async def test_a_cluster_that_is_not_there_is_said_in_bounded_time(cluster: Fake
             await pool.execute_in_transaction(Fn(b"a"))
         assert now() - since <= 6
         assert caught.value.persisted == "no"
+
+
+async def test_a_commit_that_is_stuck_holds_up_nobody_while_the_pool_may_grow(
+    cluster: FakeCluster,
+) -> None:
+    async with pool_on(cluster, max_size=2, request_timeout_ms=2000) as pool:
+        cluster.brokers[1].scripts[ApiKey.END_TXN] = deque([Conduct(stall=True)])
+        with pytest.raises(TransactionTimeoutError):
+            async with pool.transaction(timeout=1) as tx:
+                tx.send("t", b"stuck")
+        assert (pool.size, pool.idle) == (1, 0)
+        before = now()
+        async with pool.transaction(timeout=5) as tx:
+            tx.send("t", b"next")
+        assert now() - before < 1
+        assert (pool.size, pool.idle) == (2, 1)
+        await asyncio.sleep(10)
+        assert pool.idle == 2
+    assert sorted(visible(cluster), key=str) == [b"next", b"stuck"]
+
+
+async def test_closing_takes_no_longer_than_it_says(cluster: FakeCluster) -> None:
+    """Also when a broker does not answer."""
+    async with pool_on(cluster) as pool:
+
+        async def use() -> None:
+            async with pool.transaction(timeout=1) as tx:
+                tx.send("t", b"never acknowledged")
+                await asyncio.sleep(1000)
+
+        await pool.warm_up()
+        cluster.brokers[1].scripts[ApiKey.PRODUCE] = deque([Conduct(stall=True)] * 50)
+        user = asyncio.create_task(use())
+        await asyncio.sleep(0.5)
+        before = now()
+        await pool.close(1)
+        assert now() - before < 2.5
+        user.cancel()
+        await asyncio.wait([user])

@@ -17,6 +17,7 @@ from aioproducer.core.transaction_scope import (
     TransactionScope,
 )
 from aioproducer.errors import (
+    AuthenticationError,
     ClusterConnectionError,
     FatalTransactionError,
     MessageTooLargeError,
@@ -32,6 +33,7 @@ from aioproducer.runtime.coordinator_client import (
     CoordinatorClient,
     Fatal,
     Refused,
+    leaves_end_in_doubt,
 )
 from aioproducer.wire.error_codes import ErrorCode
 from aioproducer.wire.messages.add_offsets_to_txn import AddOffsetsToTxnResponse
@@ -360,6 +362,28 @@ def test_whatever_else_is_final_has_a_class_that_says_so() -> None:
 )
 def test_which_failed_records_end_it_all(error: ProducerError, fatal: bool) -> None:
     assert client_of(Brokers()).is_fatal_for_producing(error) is fatal
+
+
+@pytest.mark.parametrize(
+    ("failure", "in_doubt"),
+    [
+        (Again(ClusterConnectionError("gone"), unanswered=True), True),
+        (Again(broker_error(E.COORDINATOR_NOT_AVAILABLE)), True),
+        (Again(broker_error(E.NOT_COORDINATOR)), True),
+        (Again(broker_error(E.REQUEST_TIMED_OUT)), True),
+        (Again(broker_error(E.CONCURRENT_TRANSACTIONS)), False),
+        (Again(broker_error(E.COORDINATOR_LOAD_IN_PROGRESS)), False),
+        (Fatal(broker_error(E.UNKNOWN_SERVER_ERROR)), True),
+        (Fatal(broker_error(9999)), True),
+        (Fatal(AuthenticationError("not let in again")), True),
+        (Fatal(broker_error(E.PRODUCER_FENCED)), False),
+        (Fatal(broker_error(E.INVALID_TXN_STATE)), False),
+        (Abortable(broker_error(E.TRANSACTION_ABORTABLE)), False),
+    ],
+)
+def test_which_failed_ends_may_have_taken_effect(failure: Any, in_doubt: bool) -> None:
+    """Kafka says that it is not the coordinator also after it has written the decision."""
+    assert leaves_end_in_doubt(failure) is in_doubt
 
 
 # How long

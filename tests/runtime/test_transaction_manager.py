@@ -278,7 +278,7 @@ async def test_no_offsets_are_no_request() -> None:
 
 async def test_what_may_succeed_later_is_asked_again() -> None:
     async with world(V1) as it:
-        busy = Again(ProducerError("busy"))
+        busy = Again(broker_error(51))
         it.coordinator.outcomes = {"add": [busy, busy], "commit": [busy]}
         it.manager.begin()
         it.manager.scope.touch("t", 0)
@@ -533,7 +533,7 @@ async def test_a_commit_that_is_refused_for_good_may_have_been_done_before(
 ) -> None:
     """Only an EndTxn without an answer is in doubt: error 51 says that it was not begun."""
     async with world() as it:
-        it.coordinator.outcomes = {"commit": [*before, Fatal(ProducerError("fenced"))]}
+        it.coordinator.outcomes = {"commit": [*before, Fatal(broker_error(90))]}
         it.manager.begin()
         it.manager.scope.started = True
         with pytest.raises(FatalTransactionError) as caught:

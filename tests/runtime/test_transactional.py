@@ -365,3 +365,27 @@ async def test_an_abort_is_bounded_while_a_partition_is_being_added() -> None:
         assert virtual_loop().time() - before == pytest.approx(1, abs=0.1)
         await producer.abort_transaction()
     assert visible(cluster) == []
+
+
+async def test_what_the_cluster_has_finalized_is_asked_at_nobodys_cost() -> None:
+    """A broker that does not answer that question delays neither this commit nor the next."""
+    cluster = FakeCluster(nodes=2)
+    cluster.add_topic("t").partitions[0].leader = 1
+    cluster.transactions.move("x", 1)
+    async with running(cluster, transactional_id="x", metadata_max_age_ms=2000) as producer:
+        await engine_of(producer).cluster.connect([1, 2])
+        for broker in cluster.brokers.values():
+            broker.requests.clear()
+        longest = 0.0
+        # One of both brokers is asked by chance, every two seconds at most.
+        for _ in range(10):
+            await asyncio.sleep(3)
+            cluster.brokers[2].scripts[ApiKey.API_VERSIONS] = deque([Conduct(delay=25)])
+            before = virtual_loop().time()
+            for _ in range(2):
+                async with producer.transaction() as tx:
+                    tx.send("t", b"v")
+            longest = max(longest, virtual_loop().time() - before)
+        requests = cluster.brokers[2].requests
+        assert any(request.api is ApiKey.API_VERSIONS for _, request in requests)
+        assert longest < 2
