@@ -55,6 +55,8 @@ class Attempt:
     error: BaseException | None = None
     # Another producer took the id over before the commit was asked for.
     usurped: bool = False
+    # It began to, at least.
+    rivalled: bool = False
     # Something of it was bound to fail.
     spoilt: bool = False
 
@@ -177,6 +179,7 @@ class TransactionApplication:
 
     async def _usurp(self, attempt: Attempt) -> None:
         """Start another producer of the same id, and a transaction of it beside this one."""
+        attempt.rivalled = True
         newer = await self._make_producer()
         attempt.usurped = True
         self.producer = newer

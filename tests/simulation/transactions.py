@@ -259,7 +259,7 @@ class Logs:
         ended = self._cluster.transactions.of(transactional_id).history
         fenced = isinstance(error, ProducerFencedError) and any(not one.by_client for one in ended)
         rivals = isinstance(error, ProducerFencedError) and any(
-            other.usurped for other in self._attempts if other.lineage == attempt.lineage
+            other.rivalled for other in self._attempts if other.lineage == attempt.lineage
         )
         cannot_renew = not self._plan.renews and "KIP-360" in str(error)
         if not (fenced or rivals or cannot_renew or transactional_id in self._faults.doomed):
