@@ -258,7 +258,10 @@ class Logs:
         transactional_id = f"tx-{attempt.lineage}"
         ended = self._cluster.transactions.of(transactional_id).history
         fenced = isinstance(error, ProducerFencedError) and any(not one.by_client for one in ended)
-        rivals = isinstance(error, ProducerFencedError) and any(
+        # A rival of the old protocol leaves the epoch as it is: the coordinator takes the older
+        # producer's EndTxn for a repetition, and says INVALID_TXN_STATE.
+        told = isinstance(error, ProducerFencedError) or "INVALID_TXN_STATE" in str(error)
+        rivals = told and any(
             other.rivalled for other in self._attempts if other.lineage == attempt.lineage
         )
         cannot_renew = not self._plan.renews and "KIP-360" in str(error)
