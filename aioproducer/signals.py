@@ -56,7 +56,7 @@ class SignalDrain:
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = self._loop.create_future()
         self._installed: list[signal.Signals] = []
-        for number in signals:
+        for number in dict.fromkeys(signals):
             self._install(signal.Signals(number))
 
     async def wait(self) -> signal.Signals | None:

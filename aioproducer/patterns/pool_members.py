@@ -50,8 +50,9 @@ class Member(Generic[K, V]):
 
     async def settle(self, timeout: float) -> None:
         """Wait for a commit or abort that somebody gave up waiting for."""
-        if self.is_busy:
-            # It waits for that before it begins, and an empty transaction asks the brokers nothing.
+        if self.is_busy or self.producer.transaction_state in _OPEN:
+            # It waits for that, and aborts what failed meanwhile, before it begins; an empty
+            # transaction asks the brokers nothing.
             async with self.producer.transaction(timeout=timeout):
                 pass
 

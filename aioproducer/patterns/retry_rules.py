@@ -45,7 +45,9 @@ def may_run_again(error: ProducerError, *, committing: bool) -> bool:
     """
     if committing and error.persisted == "maybe":
         # Of a record it says nothing about the commit: that transaction was aborted.
-        return not isinstance(error, FatalTransactionError | TransactionTimeoutError)
+        return not isinstance(
+            error, FatalTransactionError | TransactionTimeoutError | ProducerStateError
+        )
     cause: BaseException | None = error
     while isinstance(cause, TransactionAbortedError):
         cause = cause.__cause__

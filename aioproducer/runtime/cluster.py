@@ -368,7 +368,7 @@ class Cluster:
         connected = [m for m in self._managers.values() if m.is_connected]
         if connected:
             self._rng.shuffle(connected)
-            return min(connected, key=lambda manager: manager.in_flight)
+            return min(connected, key=lambda each: (each.is_throttled, each.in_flight))
         self._maybe_rebootstrap()
         candidates = list(self._managers.values()) or await self._add_bootstrap()
         if all(m.failures for m in candidates) and not any(n < 0 for n in self._managers):

@@ -112,6 +112,12 @@ class ConnectionManager:
         return self._connection is not None and self._connection.is_open
 
     @property
+    def is_throttled(self) -> bool:
+        """Whether the broker asked for a pause that is not yet over."""
+        connection = self._connection
+        return connection is not None and connection.throttled_until > self._loop.time()
+
+    @property
     def in_flight(self) -> int:
         """Requests on the wire; decides which broker is least loaded."""
         return self._connection.in_flight if self._connection is not None else 0
@@ -214,6 +220,9 @@ class ConnectionManager:
         connection = self._connection
         if connection is not None:
             await connection.released()
+            # Whoever is throttled waits with all requests (KIP-219).
+            if self.is_throttled:
+                await asyncio.sleep(connection.throttled_until - self._loop.time())
         if connection is None or not connection.is_open:
             raise self.last_error or ClusterConnectionError(
                 f"no connection to {self.address}", addresses=(self.address,)

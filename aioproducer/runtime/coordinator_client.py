@@ -22,6 +22,7 @@ from aioproducer.errors import (
     ClusterConnectionError,
     ConcurrentTransactionsError,
     FatalTransactionError,
+    MalformedResponseError,
     ProducerError,
     ProducerFencedError,
     broker_error,
@@ -31,7 +32,10 @@ from aioproducer.runtime.cluster import Cluster
 from aioproducer.runtime.connection_manager import ConnectionManager
 from aioproducer.wire.error_codes import ErrorCode
 from aioproducer.wire.messages.add_offsets_to_txn import AddOffsetsToTxnRequest
-from aioproducer.wire.messages.add_partitions_to_txn import AddPartitionsToTxnRequest
+from aioproducer.wire.messages.add_partitions_to_txn import (
+    AddPartitionsToTxnRequest,
+    PartitionResult,
+)
 from aioproducer.wire.messages.end_txn import EndTxnRequest
 from aioproducer.wire.messages.find_coordinator import GROUP, TRANSACTION, FindCoordinatorRequest
 from aioproducer.wire.messages.init_producer_id import InitProducerIdRequest
@@ -180,7 +184,7 @@ class CoordinatorClient:
             self._transactional_id, *identity, tuple(topics.items())
         )
         answer = await self._ask(request, at_most=3)
-        self._judge_rows(request, answer.results)
+        self._judge_rows(request, answer.results, partitions)
         return [TopicPartition(row.topic, row.partition) for row in answer.results]
 
     async def add_offsets(self, identity: ProducerIdentity, group_id: str) -> None:
@@ -210,7 +214,7 @@ class CoordinatorClient:
         )
         at_most, at_least = _version_bounds(protocol)
         answer = await self._ask(request, GROUP, group.group_id, at_most=at_most, at_least=at_least)
-        self._judge_rows(request, answer.results, GROUP, group.group_id)
+        self._judge_rows(request, answer.results, wish.offsets, GROUP, group.group_id)
 
     async def end(
         self, identity: ProducerIdentity, protocol: TransactionProtocol, *, commit: bool
@@ -218,8 +222,8 @@ class CoordinatorClient:
         """Commit or abort; returns the identity of the next transaction if the answer names it."""
         request = EndTxnRequest(self._transactional_id, *identity, commit)
         at_most, at_least = _version_bounds(protocol)
-        answer = await self._ask(request, at_most=at_most, at_least=at_least)
         try:
+            answer = await self._ask(request, at_most=at_most, at_least=at_least)
             self._judge(request, [answer.error_code])
         except Abortable as failure:
             if commit:
@@ -227,6 +231,7 @@ class CoordinatorClient:
             raise Fatal(failure.error) from failure
         if answer.producer_id < 0:
             return None
+        self.needs_new_epoch = False
         return ProducerIdentity(answer.producer_id, answer.producer_epoch)
 
     # Who is asked
@@ -289,15 +294,23 @@ class CoordinatorClient:
     def _judge_rows(
         self,
         request: Any,
-        rows: Iterable[Any],
+        rows: Sequence[PartitionResult],
+        asked: Iterable[TopicPartition],
         key_type: int = TRANSACTION,
         key: str | None = None,
     ) -> None:
-        rows = list(rows)
         to_blame = [row for row in rows if row.error_code not in _NOT_ASKED] or rows
         where = ", ".join(f"{row.topic}-{row.partition}" for row in to_blame[:10])
         codes = [row.error_code for row in to_blame]
         self._judge(request, codes, key_type, key, where=where)
+        missing = set(asked) - {TopicPartition(row.topic, row.partition) for row in rows}
+        if missing:
+            # Whether those were taken is not known.
+            error = MalformedResponseError(
+                f"{request.API_KEY.kafka_name} answer leaves out {len(missing)} partition(s)"
+            )
+            self.last_error = error
+            raise Again(error, unanswered=True)
 
     def _judge(
         self,

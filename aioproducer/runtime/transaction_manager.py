@@ -87,6 +87,7 @@ class TransactionManager:
         self._pending: Pending | None = None
         self._offsets: dict[OffsetsToCommit, Pending] = {}
         self._began_at = 0.0
+        self._closed = False
 
     # What others tell
 
@@ -218,7 +219,10 @@ class TransactionManager:
             logger.debug("[%s] closing: %s", self._client_id, error)
 
     def close(self, error: ProducerError) -> None:
-        """Fail whoever still waits, and say what is left open."""
+        """Ask for nothing more, fail whoever still waits, say what is left open; once."""
+        if self._closed:
+            return
+        self._closed = True
         scope, pending = self.scope, self._pending
         failure = error.replica()
         committing = scope.state is TransactionState.COMMITTING
@@ -276,9 +280,9 @@ class TransactionManager:
     # The task
 
     async def run(self) -> None:
-        """Ask coordinators for what is owed, until cancelled."""
+        """Ask coordinators for what is owed, until closed or cancelled."""
         attempt = 0
-        while True:
+        while not self._closed:
             self._wake.clear()
             step = self.scope.next_step(quiet=self._records.is_quiet())
             if step is None:
@@ -378,7 +382,8 @@ class TransactionManager:
         # An abort may have emptied the queue meanwhile.
         if scope.offsets and scope.offsets[0] is offsets:
             scope.offsets.popleft()
-            self._offsets.pop(offsets).settle(None)
+            if (pending := self._offsets.pop(offsets, None)) is not None:
+                pending.settle(None)
 
     async def _end(self) -> None:
         scope, keeper = self.scope, self._keeper

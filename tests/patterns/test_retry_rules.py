@@ -75,12 +75,14 @@ def test_what_would_happen_again_is_not_run_again(error: ProducerError, committi
 
 
 @pytest.mark.parametrize(
-    "kind", [TransactionTimeoutError, FatalTransactionError, ProducerFencedError]
+    "kind",
+    [TransactionTimeoutError, FatalTransactionError, ProducerFencedError, ProducerClosedError],
 )
 def test_a_commit_in_doubt_is_never_run_again(kind: type[ProducerError]) -> None:
     """Before the commit the same words concern something else: nothing is visible yet."""
     assert not may_run_again(kind(persisted="maybe"), committing=True)
-    assert may_run_again(kind(persisted="maybe"), committing=False)
+    closed = kind is ProducerClosedError
+    assert may_run_again(kind(persisted="maybe"), committing=False) is not closed
 
 
 def test_pauses_double_up_to_the_longest_and_vary_by_a_fifth() -> None:

@@ -30,6 +30,7 @@ from aioproducer import (
 from aioproducer.patterns import TransactionalProducerPool
 from aioproducer.wire.versions import ApiKey
 from tests.fake_broker import Conduct, FakeCluster
+from tests.fake_log import Verb
 from tests.fake_transaction_state import State
 from tests.read_committed import read_committed
 from tests.runtime.world import now, virtual_loop
@@ -38,6 +39,7 @@ Pool = TransactionalProducerPool[Any, Any]
 PRODUCER_FENCED = 90
 TRANSACTION_ABORTABLE = 120
 CLUSTER_AUTHORIZATION_FAILED = 31
+INVALID_TIMESTAMP = 32
 
 
 @pytest.fixture
@@ -840,6 +842,28 @@ async def test_a_commit_that_is_stuck_holds_up_nobody_while_the_pool_may_grow(
         await asyncio.sleep(10)
         assert pool.idle == 2
     assert sorted(visible(cluster), key=str) == [b"next", b"stuck"]
+
+
+async def test_a_member_whose_commit_failed_after_its_user_left_is_lent_clean(
+    cluster: FakeCluster,
+) -> None:
+    async with pool_on(cluster, max_size=1) as pool:
+        async with pool.producer(timeout=1) as producer:
+            producer.begin_transaction()
+            hold(cluster, ApiKey.PRODUCE, Conduct(delay=3))
+            cluster.topics["t"].partitions[0].script.append(Verb(INVALID_TIMESTAMP))
+            producer.send("t", b"refused")
+            commit = asyncio.create_task(producer.commit_transaction())
+            await asyncio.sleep(1)
+            commit.cancel()
+            await asyncio.wait([commit])
+        await asyncio.sleep(5)
+        async with pool.producer() as again:
+            assert again.transaction_state is TransactionState.READY
+            again.begin_transaction()
+            again.send("t", b"next")
+            await again.commit_transaction()
+    assert visible(cluster) == [b"next"]
 
 
 async def test_closing_takes_no_longer_than_it_says(cluster: FakeCluster) -> None:

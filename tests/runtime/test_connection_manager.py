@@ -336,6 +336,32 @@ class TestThrottling:
             await producer.send("others", b"1")
             assert 2.9 <= now() - started < 3.2
 
+    async def test_requests_for_a_transaction_wait_as_well(self) -> None:
+        cluster = one_topic()
+        async with running(cluster, transactional_id="x") as producer:
+            async with producer.transaction() as tx:
+                tx.send("orders", b"0")
+            await asyncio.sleep(1)
+            producer.begin_transaction()
+            cluster.brokers[1].scripts[ApiKey.PRODUCE] = _deque()
+            cluster.brokers[1].scripts[ApiKey.PRODUCE].append(Conduct(throttle_ms=4000))
+            await producer.send("orders", b"1")
+            started = now()
+            await producer.commit_transaction()
+            assert 3.9 <= now() - started < 4.2
+
+    async def test_what_any_broker_can_tell_is_asked_of_one_that_is_not_throttled(self) -> None:
+        cluster = one_topic(2, 2)
+        async with running(cluster) as producer:
+            for partition in (0, 1):
+                await producer.send("orders", b"0", partition=partition)
+            cluster.brokers[1].script.append(Conduct(throttle_ms=60_000))
+            await producer.send("orders", b"1", partition=0)
+            cluster.add_topic("others")
+            started = now()
+            await producer.partitions_for("others")
+            assert now() - started < 1
+
 
 def _deque() -> Any:
     return collections.deque()

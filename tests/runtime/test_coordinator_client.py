@@ -253,6 +253,26 @@ async def test_of_several_codes_the_gravest_counts(
     assert "t-" in caught.value.error.__notes__[0]  # type: ignore[attr-defined]
 
 
+async def test_an_answer_that_leaves_partitions_out_says_nothing_of_them() -> None:
+    brokers = Brokers(
+        FindCoordinator=[found(), found()],
+        AddPartitionsToTxn=[AddPartitionsToTxnResponse(0, rows(0))],
+        TxnOffsetCommit=[TxnOffsetCommitResponse(0, ())],
+    )
+    client = client_of(brokers)
+    for asking in (client.add_partitions(ME, [P0, P1]), client.commit_offsets(ME, V2, WISH)):
+        with pytest.raises(Again, match="leaves out") as caught:
+            await asking
+        assert caught.value.unanswered
+
+
+async def test_an_abort_that_finds_no_coordinator_to_take_it_is_fatal() -> None:
+    """Aborting is all that "abortable" asks for: there is nothing left to do about it."""
+    brokers = Brokers(FindCoordinator=[found(code=E.TRANSACTION_ABORTABLE)])
+    with pytest.raises(Fatal):
+        await client_of(brokers).end(ME, V2, commit=False)
+
+
 async def test_a_commit_that_only_can_be_aborted_is_fatal_for_an_abort() -> None:
     brokers = Brokers(
         FindCoordinator=[found()],

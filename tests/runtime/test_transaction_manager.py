@@ -772,6 +772,33 @@ async def test_closing_fails_whoever_still_waits() -> None:
             await waiting
 
 
+@pytest.mark.parametrize("step", ["add", "offsets", "commit"])
+async def test_once_closed_nothing_more_is_asked(
+    step: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after the death of another task: a commit that was said to fail must not happen then."""
+    async with world(V1) as it:
+        answer = asyncio.Event()
+        it.coordinator.outcomes = {step: [answer]}
+        it.manager.begin()
+        it.manager.scope.touch("t", 0)
+        offsets = asyncio.create_task(it.manager.send_offsets(WISH, 60))
+        commit = asyncio.create_task(it.manager.commit(60))
+        await asyncio.sleep(1)
+        asked = list(it.asked)
+        it.manager.close(ProducerClosedError("a task died"))
+        it.manager.close(ProducerClosedError("closed"))
+        with pytest.raises(ProducerClosedError) as caught:
+            await commit
+        assert caught.value.persisted == ("maybe" if step == "commit" else "no")
+        await asyncio.wait([offsets])
+        offsets.exception()
+        answer.set()
+        await asyncio.sleep(60)
+        assert it.asked == asked
+        assert caplog.text.count("closed before its transaction was ended") == (step != "add")
+
+
 async def test_every_state_is_told() -> None:
     """The short path of send() is opened and closed by it."""
     async with world() as it:
