@@ -225,8 +225,8 @@ class TransactionManager:
         self._closed = True
         scope, pending = self.scope, self._pending
         failure = error.replica()
-        committing = scope.state is TransactionState.COMMITTING
-        if committing and scope.end_in_doubt:
+        is_commit = scope.state is TransactionState.COMMITTING
+        if is_commit and scope.end_in_doubt:
             failure.persisted = "maybe"
         if pending is not None:
             # While the next identity is asked for, the commit or abort itself is done.
@@ -238,7 +238,7 @@ class TransactionManager:
             "[%s] closed before its transaction was ended: %s",
             self._client_id,
             "its commit was asked for and may have taken effect"
-            if committing and scope.end_in_doubt
+            if is_commit and scope.end_in_doubt
             else "the brokers abort it after transaction.timeout.ms, until then it holds up"
             " consumers that read committed",
         )

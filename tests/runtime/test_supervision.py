@@ -49,7 +49,7 @@ TASKS = pytest.mark.parametrize(
     ("owner", "method", "trigger", "name"),
     [
         (Cluster, "_refresh", _ask_for_metadata, "metadata"),
-        (ConnectionManager, "_connect", _lose_the_connection, "broker-1"),
+        (ConnectionManager, "_connect_once", _lose_the_connection, "broker-1"),
         (BatchAssembler, "_sleep_until", _open_a_batch, "assembler-orders-"),
         (ProducerIdKeeper, "_acquire", _need_a_new_identity, "producer-id"),
     ],

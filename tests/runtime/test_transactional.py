@@ -15,6 +15,7 @@ from aioproducer import (
     ProducerClosedError,
     ProducerError,
     ProducerFencedError,
+    ProducerStateError,
     RecordTooLargeError,
     TransactionAbortedError,
     TransactionStateError,
@@ -22,6 +23,7 @@ from aioproducer import (
 )
 from aioproducer.core.transaction import TransactionState
 from aioproducer.errors import InvalidTimestampError
+from aioproducer.runtime.coordinator_client import CoordinatorClient
 from aioproducer.wire.error_codes import ErrorCode
 from aioproducer.wire.versions import ApiKey
 from tests.fake_broker import KAFKA_2_8, KAFKA_4, Conduct, FakeCluster
@@ -389,3 +391,25 @@ async def test_what_the_cluster_has_finalized_is_asked_at_nobodys_cost() -> None
         requests = cluster.brokers[2].requests
         assert any(request.api is ApiKey.API_VERSIONS for _, request in requests)
         assert longest < 2
+
+
+async def test_a_task_that_dies_fails_the_commit_and_the_producer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster = cluster_of()
+    async with running(cluster, transactional_id="x") as producer:
+
+        async def fails(*_: Any, **__: Any) -> None:
+            raise ZeroDivisionError("unexpected")
+
+        monkeypatch.setattr(CoordinatorClient, "end", fails)
+        producer.begin_transaction()
+        producer.send("t", b"v")
+        with pytest.raises(ProducerStateError, match="transactions died") as caught:
+            await producer.commit_transaction()
+        assert caught.value.persisted == "maybe"
+        assert producer.state is LifeState.FAILED
+        with pytest.raises(ProducerStateError):
+            producer.begin_transaction()
+    assert "unexpected" in caplog.text
+    assert visible(cluster) == []
