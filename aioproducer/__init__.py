@@ -32,6 +32,7 @@ from aioproducer.errors import (
     WrongLoopError,
 )
 from aioproducer.observe.metrics import MetricsSnapshot
+from aioproducer.offsets import group_metadata
 from aioproducer.producer import AsyncProducer
 from aioproducer.records import (
     CloseReport,
@@ -100,5 +101,6 @@ __all__ = [
     "TransactionTimeoutError",
     "WrongLoopError",
     "__version__",
+    "group_metadata",
     "partition_of_key",
 ]

@@ -34,8 +34,8 @@ from aioproducer import (
     ProducerFencedError,
     TopicPartition,
     TransactionTimeoutError,
+    group_metadata,
 )
-from aioproducer.offsets import group_metadata
 
 BOOTSTRAP = os.environ.get("AIOPRODUCER_BOOTSTRAP", "localhost:9092")
 
