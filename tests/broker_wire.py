@@ -37,6 +37,8 @@ class Request:
     body: Any = None
     # What the answer says is in the log.
     told: list[Any] = field(default_factory=list)
+    # Its connection had ended before it was worked on.
+    stale: bool = False
 
 
 class Produce(NamedTuple):

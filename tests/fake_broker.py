@@ -166,6 +166,7 @@ class Session:
         sasl = self.cluster.sasl
         if sasl is not None and request.api in SASL_REQUESTS:
             return sasl.answer(self, request, self._loop.time())
+        request.stale = not self.open
         return self.broker.answer(request, conduct, will_answer=will_answer)
 
     def _admits(self, request: Request) -> bool:
@@ -378,6 +379,8 @@ class FakeBroker:
         replicated = will_tell and request.body.acks < 0
         now = asyncio.get_running_loop().time()
         appended = partition.append(records, acknowledge=replicated, now=now)
+        if appended.stored is not None and not appended.duplicate:
+            appended.stored.stale = request.stale
         if appended.stored is not None and will_tell:
             request.told.append(appended.stored)
         if request.version >= _FIRST_PRODUCE_WITH_RECORD_ERRORS:

@@ -43,6 +43,8 @@ class StoredBatch:
     appended_at: float = 0.0
     # When the bytes that say so had reached the producer's side of the socket.
     told_at: float | None = None
+    # It came late, out of a connection that had ended.
+    stale: bool = False
 
 
 @dataclass(slots=True)

@@ -152,6 +152,10 @@ class Faults:
         if kind == "unsure":
             return Verb(rng.choice(_UNSURE), append=rng.random() < 0.5)
         if kind == "appended":
+            if rng.random() < 0.2:
+                # Lowered between two attempts: what is in the log already is now too large.
+                self.counts["limit"] += 1
+                partition.max_message_bytes = 150
             return Verb(rng.choice(_AFTER_APPEND), append=True)
         blamed: list[tuple[int, str | None]] = []
         if rng.random() < 0.5:

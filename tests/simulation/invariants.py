@@ -134,7 +134,10 @@ class Invariants:
             lapse.forgets
             and sent.at <= lapse.over_at
             and lapse.at <= place.stored.appended_at
-            and not (self._plan.is_idempotent and sent.succeeded_before(lapse.at))
+            and (
+                place.stored.stale
+                or not (self._plan.is_idempotent and sent.succeeded_before(lapse.at))
+            )
             for lapse in place.partition.lapses
         )
 
@@ -163,7 +166,7 @@ class Invariants:
             if not later.is_standing:
                 continue
             if later.partition is not earlier.partition:
-                if sent.succeeded_before(earlier.topic.deleted_at):
+                if sent.succeeded_before(earlier.topic.deleted_at) and not later.stored.stale:
                     self.violations.append(f"record {sent.number} was sent again: {places}")
             elif earlier.is_standing:
                 self._check_copy(sent, earlier, later)
