@@ -50,7 +50,7 @@ def test_the_simulation_of_transactions_meets_what_it_is_for() -> None:
     runs = [run_of(seed) for seed in range(SEEDS)]
     faults = {kind for run in runs for kind, count in run.faults.counts.items() if count}
     assert faults >= {
-        "move", "restart", "hang up", "leaderless", "replicas", "truncated", "block",
+        "move", "restart", "hang up", "leaderless", "replicas", "limit", "block",
         "coordinator", "group", "level", "stall end_txn", "before end_txn", "swallow end_txn",
         "code find_coordinator", "code init_producer_id", "code add_partitions_to_txn",
         "code add_offsets_to_txn", "code txn_offset_commit", "code end_txn",

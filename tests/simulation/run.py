@@ -94,7 +94,9 @@ class Simulation:
                 self._check_loop(loop)
         finally:
             logger.removeHandler(unexpected)
-            logger.level, logger.propagate = before
+            # Not by the attribute: the logger remembers which levels are enabled.
+            logger.setLevel(before[0])
+            logger.propagate = before[1]
         self.violations += [*self.application.violations, *watch.violations, *unexpected.heard]
         self.outcomes += self.application.outcomes
         return self

@@ -80,7 +80,9 @@ class TransactionSimulation:
                 runner.run(self._main())
         finally:
             logger.removeHandler(unexpected)
-            logger.level, logger.propagate = before
+            # Not by the attribute: the logger remembers which levels are enabled.
+            logger.setLevel(before[0])
+            logger.propagate = before[1]
         if loop.pending_timers():
             self.violations.append(f"timers left: {loop.pending_timers()}")
         self.violations += [f"the loop was told: {context}" for context in loop.reported]
