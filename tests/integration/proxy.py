@@ -135,11 +135,15 @@ class Proxy:
     ) -> None:
         for server in self._servers:
             server.close()
+        # Who was accepted just now has not said so yet.
+        await _turns()
         self.cut_all()
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        # An aborted transport closes its socket a turn later.
+        await _turns()
 
     async def _accept(
         self, host: str, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -163,6 +167,9 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
+        except BaseException:
+            writer.transport.abort()
+            raise
         link = _Link(port, writer, broker_writer)
         self._links.add(link)
         ways = [
@@ -232,3 +239,8 @@ def _split(address: str) -> tuple[str, int]:
 async def _read_frame(reader: asyncio.StreamReader) -> bytes:
     (size,) = _SIZE.unpack(await reader.readexactly(4))
     return await reader.readexactly(size)
+
+
+async def _turns() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
