@@ -27,6 +27,8 @@ class Transactional(Generic[K, V]):
 
     _turn: TransactionTurn
 
+    # These two are AsyncProducer's own; here they stand for the type checker.
+
     def _require_engine(self) -> Engine:
         raise NotImplementedError
 

@@ -56,6 +56,7 @@ class MskIamTokens:
             else:
                 answer = self._sign.generate_auth_token(self._region)
         except Exception as error:
+            # The signer lets through whatever its HTTP client raises; names tell them apart.
             if _PASSING & {base.__name__ for base in type(error).__mro__}:
                 raise OSError("AWS cannot be reached") from error
             raise

@@ -74,6 +74,7 @@ async def _ask_provider(provider: Callable[[], Any], what: str, limit: float) ->
             what_next=f"Look after {what}; it is asked again at the next attempt to connect.",
         ) from error
     except Exception as error:
+        # The user's provider may raise anything; it fails this attempt alone.
         raise AuthenticationError(
             f"{what} raised {type(error).__name__}", what_next=f"Correct {what}."
         ) from error

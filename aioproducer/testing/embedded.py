@@ -82,6 +82,7 @@ class EmbeddedCluster(KafkaCluster):
         )
 
     def delete_topic(self, name: str) -> None:
+        # librdkafka has no such call.
         raise NotImplementedError("mock brokers cannot delete a topic")
 
     def set_down(self, node_id: int) -> None:

@@ -71,6 +71,7 @@ class KerberosRealm:
         try:
             wait_until(self._listens, 10, "the KDC listens")
         except Exception as error:
+            # Whatever it was: the log of the KDC says more.
             raise KafkaUnavailableError(
                 f"the KDC did not start ({process.poll()}):\n{tail(log)}"
             ) from error

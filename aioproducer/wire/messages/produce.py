@@ -37,6 +37,7 @@ _pack_two_int32 = struct.Struct(">ii").pack
 class ProducePartition(NamedTuple):
     """One batch for one partition; ``records`` are the buffers that together make the batch."""
 
+    # Kafka's name for the partition, which a tuple has as a method that nobody needs here.
     index: int  # type: ignore[assignment]
     records: Sequence[Buffer]
 
@@ -55,6 +56,7 @@ class RecordError(NamedTuple):
 
 
 class ProducePartitionResponse(NamedTuple):
+    # As in the request: Kafka's name.
     index: int  # type: ignore[assignment]
     error_code: int
     base_offset: int
