@@ -189,10 +189,10 @@ class Delivery(_FutureOfMetadata):
     ``await`` it, or give it to ``gather``, ``wait``, ``wait_for``, ``shield``, ``as_completed`` or
     a done callback. Awaiting raises the record's :exc:`ProducerError` when it failed.
 
-    Cancelling it while the record still waits for room or for metadata withdraws the record: it is
-    never sent. Later it abandons the wait only, and the record is delivered all the same; if that
-    fails, the loop's exception handler is told as for any failure that nobody looked at. All who
-    wait for this Delivery get the cancellation.
+    Cancelling it while the record still waits for its serializer, for room or for metadata
+    withdraws the record: it is never sent. Later it abandons the wait only, and the record is
+    delivered all the same; if that fails, the loop's exception handler is told as for any failure
+    that nobody looked at. All who wait for this Delivery get the cancellation.
     """
 
     __slots__ = (
@@ -354,6 +354,11 @@ class Delivery(_FutureOfMetadata):
                 fate.add_waiter(self)
             else:
                 self._fire()
+
+    def _serialized(self, key_size: int, value_size: int) -> None:
+        """Note the sizes, which were not known when the record was sent."""
+        self._key_size = key_size
+        self._value_size = value_size
 
     def _fail_alone(self, error: ProducerError, *, quiet: bool) -> None:
         """Fail apart from the batch, whose fate this record shares no more.

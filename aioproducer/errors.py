@@ -8,6 +8,9 @@
      |    +-- WrongLoopError
      |    +-- TransactionStateError
      +-- SerializationError
+     |    +-- SerializerNotReadyError
+     |    +-- SerializerTimeoutError (ProducerTimeoutError as well)
+     |    +-- SchemaRegistryError
      +-- PartitionerError
      +-- RecordTooLargeError
      |    +-- MessageTooLargeError, RecordListTooLargeError (both BrokerError as well)
@@ -148,6 +151,47 @@ class SerializationError(ProducerError):
     what_next = "Correct the value or its serializer; only this record is affected."
 
 
+class SerializerNotReadyError(SerializationError):
+    """The serializer has to wait for something and the call does not wait for it."""
+
+    retriable = True
+    what_next = "Use send(), which waits, or send one record to the topic first."
+
+
+class SchemaRegistryError(SerializationError):
+    """A schema registry refused, or could not be asked.
+
+    ``status`` is that of HTTP, ``code`` the registry's own; -1 where it did not answer.
+    """
+
+    what_next = "Correct the schema, its subject, or the serializer's settings."
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int = -1,
+        code: int = -1,
+        retriable: bool | None = None,
+        persisted: Persisted = "no",
+        what_next: str = "",
+        topic: str | None = None,
+        partition: int | None = None,
+        attempts: int = 0,
+    ) -> None:
+        super().__init__(
+            message,
+            retriable=retriable,
+            persisted=persisted,
+            what_next=what_next,
+            topic=topic,
+            partition=partition,
+            attempts=attempts,
+        )
+        self.status = status
+        self.code = code
+
+
 class PartitionerError(ProducerError):
     """A partitioner raised, or chose a partition that does not exist."""
 
@@ -224,6 +268,13 @@ class ProducerTimeoutError(ProducerError, TimeoutError):
     """Something did not happen within its time."""
 
     retriable = True
+
+
+class SerializerTimeoutError(SerializationError, ProducerTimeoutError):
+    """A serializer did not answer within max.block.ms: its schema could not be had, for one."""
+
+    retriable = True
+    what_next = "Look at the cause: most likely the schema registry cannot be reached."
 
 
 class MetadataTimeoutError(ProducerTimeoutError):

@@ -28,6 +28,7 @@ from aioproducer.errors import (
     ProducerError,
     ProducerStateError,
     ProducerTimeoutError,
+    SerializerNotReadyError,
     TransactionStateError,
     WrongLoopError,
     because,
@@ -49,6 +50,7 @@ from aioproducer.runtime.deadline import fail_after
 from aioproducer.runtime.engine import Engine
 from aioproducer.runtime.failure_feed import FailureReader
 from aioproducer.runtime.security import Security
+from aioproducer.runtime.serializing import Answer, MoreThanBytes, let_go
 from aioproducer.runtime.supervisor import weakly
 from aioproducer.serializers import SerializerOf, resolve_serializer
 from aioproducer.signals import SignalDrain
@@ -342,7 +344,8 @@ class AsyncProducer(Transactional[K, V], Generic[K, V]):
         Raises at once for misuse: :exc:`TypeError`, :exc:`ValueError`,
         :exc:`ProducerStateError`. Whatever concerns the value (serializer, partitioner, size, room)
         or the cluster arrives in the Delivery as a :exc:`ProducerError`. No room or no metadata
-        yet: the record waits its turn for up to ``max.block.ms``.
+        yet, or a serializer that answers later: the record waits its turn for up to
+        ``max.block.ms``, and keeps its place in the order of its partition.
 
         Follows KafkaProducer.send, but never blocks the caller.
         """
@@ -380,7 +383,9 @@ class AsyncProducer(Transactional[K, V], Generic[K, V]):
         """Queue one record as ``send()`` does, or refuse at once instead of letting it wait.
 
         Raises :exc:`BufferExhaustedError` without room, :exc:`MetadataNotReadyError` while the
-        topic or partition is unknown (``warm_up()`` sees to that), and for misuse as ``send()``.
+        topic or partition is unknown (``warm_up()`` sees to that), :exc:`SerializerNotReadyError`
+        where a serializer has to wait, its own or an earlier record's, and for misuse as
+        ``send()``.
         """
         return self._send(topic, value, key, partition, timestamp_ms, headers, False, False)
 
@@ -432,6 +437,11 @@ class AsyncProducer(Transactional[K, V], Generic[K, V]):
             key_bytes, value_bytes = self._serialized(key, value, topic, headers)
         except TransactionStateError:
             raise
+        except MoreThanBytes as more:
+            return engine.intake.accept_answers(
+                topic, more.key, more.value, partition, timestamp_ms, headers,
+                key, value, expedite, may_wait,
+            )  # fmt: skip
         except ProducerError as error:
             record = Record(topic, value, key, partition, timestamp_ms, headers)
             return engine.ledger.refuse(record, error)
@@ -446,10 +456,18 @@ class AsyncProducer(Transactional[K, V], Generic[K, V]):
         if self._serialize_key is not None:
             key = self._serialize_key(key, topic, headers)
         if self._serialize_value is not None:
-            value = self._serialize_value(value, topic, headers)
+            try:
+                value = self._serialize_value(value, topic, headers)
+            except ProducerError:
+                let_go(key)
+                raise
         if key is not None and type(key) is not bytes:
+            if type(key) is Answer:
+                raise MoreThanBytes.of(key, value)
             key = bytes(as_buffer(key, "key"))
         if value is not None and type(value) is not bytes:
+            if type(value) is Answer:
+                raise MoreThanBytes.of(key, value)
             value = as_buffer(value, "value")
         return key, value
 
@@ -577,6 +595,11 @@ class AsyncProducer(Transactional[K, V], Generic[K, V]):
         engine = self._require_engine()
         serialize = self._serialize_key
         key_bytes = serialize(key, topic, ()) if serialize is not None else as_buffer(key, "key")
+        if isinstance(key_bytes, Answer):
+            if key_bytes.is_later:
+                key_bytes.discard()
+                raise SerializerNotReadyError("the key's serializer has to wait", topic=topic)
+            key_bytes = key_bytes.now()
         if key_bytes is None:
             raise ValueError("a null key has no partition of its own")
         return engine.intake.partition_of(topic, bytes(key_bytes), key)

@@ -148,9 +148,11 @@ SENTENCES: dict[str, dict[str, list[str]]] = {
         ],
     },
     "Delivery": {
-        "Cancelling it while the record still waits for room or for metadata withdraws the record:"
-        " it is never sent.": [
+        "Cancelling it while the record still waits for its serializer, for room or for metadata"
+        " withdraws the record: it is never sent.": [
             _HERE + "TestDelivery::test_in_the_waiting_room_the_record_is_withdrawn",
+            "tests/runtime/test_serializing.py::TestCancelling"
+            "::test_a_record_behind_its_serializer_is_withdrawn",
         ],
         "Later it abandons the wait only, and the record is delivered all the same; if that fails,"
         " the loop's exception handler is told as for any failure that nobody looked at.": [

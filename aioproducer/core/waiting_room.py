@@ -1,15 +1,17 @@
-"""The waiting room: records that have no batch yet, for want of metadata or of memory.
+"""The waiting room: records that have no batch yet, for want of bytes, of metadata or of memory.
 
-Each keeps its place: per topic (or partition) while metadata is missing, then first come, first
-served for memory. Dicts serve as queues from which a withdrawn record can step out at once.
+Each keeps its place: per partition behind a serializer that has not answered, per topic (or
+partition) while metadata is missing, then first come, first served for memory. Dicts serve as
+queues from which a withdrawn record can step out at once.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from aioproducer.core.serializer_line import SerializerLine
 from aioproducer.delivery import Delivery
 from aioproducer.records import Header, Record
 
@@ -19,6 +21,7 @@ Buffer = bytes | bytearray | memoryview
 class WaitsFor(enum.Enum):
     """What a record waits for."""
 
+    SERIALIZER = "a serializer"
     TOPIC = "the topic's metadata"
     PARTITION = "the partition to appear"
     MEMORY = "buffer.memory"
@@ -42,6 +45,11 @@ class WaitingRecord:
     waits_for: WaitsFor = WaitsFor.TOPIC
     arrival: int = -1
     delivery: Delivery = field(init=False)
+    # Behind a serializer: which partition it will go to, if that is known, whether its own key and
+    # value are bytes by now, and why they are not.
+    place: int | None = None
+    serialized: bool = True
+    trouble: Callable[[], BaseException | None] | None = None
 
     def take_copies(self) -> None:
         """Keep what the caller might change while this record waits."""
@@ -66,6 +74,7 @@ class WaitingRoom:
         self._topics: dict[str, dict[WaitingRecord, None]] = {}
         self._partitions: dict[tuple[str, int], dict[WaitingRecord, None]] = {}
         self.memory_line: dict[WaitingRecord, None] = {}
+        self.serializer_line = SerializerLine()
 
     def __len__(self) -> int:
         return len(self._arrivals)
@@ -87,6 +96,10 @@ class WaitingRoom:
             return True
         return partition is not None and (topic, partition) in self._partitions
 
+    def blocks(self, topic: str) -> bool:
+        """Return whether a new record of ``topic`` may have to queue behind others of it."""
+        return self.holds(topic) or self.serializer_line.holds(topic)
+
     def holds_any(self, topic: str) -> bool:
         """Return whether any record of ``topic`` waits, for whatever it is."""
         return any(record.topic == topic for record in self._arrivals)
@@ -104,10 +117,13 @@ class WaitingRoom:
             self._next_arrival += 1
             self._arrivals[record] = None
         record.waits_for = waits_for
-        self._line(record)[record] = None
+        if waits_for is WaitsFor.SERIALIZER:
+            self.serializer_line.join(record)
+        else:
+            self._line(record)[record] = None
 
     def promote(self, records: list[WaitingRecord]) -> None:
-        """Let ``records``, which waited for metadata, wait for memory now.
+        """Let ``records``, which waited for something else, wait for memory now.
 
         Each goes to its place by arrival: younger ones must not overtake it.
         """
@@ -154,8 +170,13 @@ class WaitingRoom:
                 return self._partitions.setdefault((record.topic, record.partition), {})
             case WaitsFor.MEMORY:
                 return self.memory_line
+            case WaitsFor.SERIALIZER:
+                raise AssertionError("the serializer line keeps its own order")
 
     def _step_out(self, record: WaitingRecord) -> None:
+        if record.waits_for is WaitsFor.SERIALIZER:
+            self.serializer_line.leave(record)
+            return
         line = self._line(record)
         del line[record]
         if line:

@@ -1,4 +1,4 @@
-"""Admission: who waits for metadata or memory, who is let in when, who has waited too long."""
+"""Admission: who waits for bytes, metadata or memory, who is let in when, who is too late."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from aioproducer.errors import (
 )
 from aioproducer.runtime.cluster import Cluster
 from aioproducer.runtime.ledger import Ledger
+from aioproducer.runtime.serializing import waited_too_long
 from aioproducer.runtime.stall import Alarm
 from aioproducer.runtime.timers import SLACK
 from aioproducer.runtime.topic_errors import topic_error
@@ -41,6 +42,9 @@ class Admission:
         *,
         append: Callable[[WaitingRecord], None],
         memory_short: Callable[[], None],
+        next_wait: Callable[[WaitingRecord], WaitsFor],
+        left_serializer: Callable[[WaitingRecord], None],
+        unblocked: Callable[[str], None],
     ) -> None:
         self.room = WaitingRoom()
         # delivery.timeout.ms counts from send() too, and may be the shorter one.
@@ -51,6 +55,10 @@ class Admission:
         self._budget = budget
         self._append = append
         self._memory_short = memory_short
+        self._next_wait = next_wait
+        self._left_serializer = left_serializer
+        self._unblocked = unblocked
+        self._moved_on: dict[str, None] = {}
         self._loop = asyncio.get_running_loop()
         self._timer: Alarm | None = None
         self._scheduled = False
@@ -79,13 +87,41 @@ class Admission:
             if first_for_memory:
                 self._memory_short()
             self.memory_released()
-        else:
-            self._cluster.track(record.topic, record.sent_at)
-            self._cluster.request_update(record.topic)
+        elif waits_for is not WaitsFor.SERIALIZER:
+            self.want_metadata(record)
         self._arm_timer()
         return record.delivery
 
+    def want_metadata(self, record: WaitingRecord) -> None:
+        """Ask for the partitions of the topic of ``record``."""
+        self._cluster.track(record.topic, record.sent_at)
+        self._cluster.request_update(record.topic)
+
     # Out
+
+    def moved_on(self, topic: str) -> None:
+        """Let those of ``topic`` go on whose serializer and turn have come, once per turn."""
+        if not self._moved_on:
+            self._loop.call_soon(self._leave_serializers)
+        self._moved_on[topic] = None
+
+    def _leave_serializers(self) -> None:
+        moved_on, self._moved_on = self._moved_on, {}
+        first_for_memory = not self.room.someone_waits_for_memory
+        for topic in moved_on:
+            ready: list[WaitingRecord] = []
+            for record in self.room.serializer_line.take(topic):
+                waits_for = self._next_wait(record)
+                if waits_for is WaitsFor.MEMORY:
+                    ready.append(record)
+                else:
+                    self.room.join(record, waits_for)
+                    self.want_metadata(record)
+            self.room.promote(ready)
+            self._unblocked(topic)
+        if first_for_memory and self.room.someone_waits_for_memory:
+            self._memory_short()
+        self.memory_released()
 
     def topic_known(self, topic: str, count: int) -> None:
         """Let those go on who waited for ``topic``, which has ``count`` partitions."""
@@ -149,6 +185,9 @@ class Admission:
     def leave(self, record: WaitingRecord, for_batch: Iterable[object] = ()) -> None:
         """Forget ``record``; ``for_batch`` is the fate of the batch that took it."""
         self.room.leave(record)
+        if record.waits_for is WaitsFor.SERIALIZER:
+            self._left_serializer(record)
+            self.moved_on(record.topic)
         record.delivery._fate.withdraw = None
         self._budget.give_back_waiting(record.size + RECORD_OVERHEAD)
         self._ledger.moved(record, for_batch)
@@ -225,6 +264,8 @@ class Admission:
 
     def _waited_too_long(self, record: WaitingRecord) -> ProducerError:
         limit = self._limit_ms
+        if record.waits_for is WaitsFor.SERIALIZER:
+            return waited_too_long(record, limit)
         cause = self._cluster.trouble()
         error: ProducerError
         if self._by_delivery_timeout:

@@ -11,7 +11,7 @@ from aioproducer.config import ProducerConfig
 from aioproducer.core.batch import Batch, Sealed
 from aioproducer.core.cluster_view import ClusterView, TopicView
 from aioproducer.core.memory_budget import RECORD_OVERHEAD, MemoryBudget
-from aioproducer.core.murmur2 import murmur2
+from aioproducer.core.murmur2 import murmur2, partition_of_key
 from aioproducer.core.partition_queue import PartitionQueue
 from aioproducer.core.partitioner import Partitioner
 from aioproducer.core.producer_identity import SequenceState
@@ -26,6 +26,7 @@ from aioproducer.errors import (
     PartitionerError,
     ProducerError,
     RecordTooLargeError,
+    SerializerNotReadyError,
     broker_error,
 )
 from aioproducer.records import Header, Record
@@ -35,6 +36,7 @@ from aioproducer.runtime.cluster import Cluster
 from aioproducer.runtime.failure_feed import FailureFeed
 from aioproducer.runtime.ledger import Flush, Ledger
 from aioproducer.runtime.sender import Sender
+from aioproducer.runtime.serializing import Answer, Serializing, answers, pending_size, with_headers
 from aioproducer.runtime.supervisor import Supervisor
 from aioproducer.runtime.topic_errors import topic_error
 from aioproducer.wire.error_codes import ErrorCode
@@ -85,6 +87,19 @@ class Intake:
             budget,
             append=self._append_waiting,
             memory_short=lambda: self._seal_everything(Sealed.MEMORY),
+            next_wait=self._next_wait,
+            left_serializer=lambda record: self._serializing.left(record),
+            unblocked=self._set_blocked,
+        )
+        self._serializing = Serializing(
+            client_id,
+            budget,
+            supervisor,
+            narrow=self._narrow,
+            done=lambda record: self.admission.moved_on(record.topic),
+            failed=self.admission.fail,
+            is_waiting=self.admission.room.__contains__,
+            largest=self._too_large,
         )
         self._linger = config.linger_ms / 1000
         self._batch_size = max(1, config.batch_size)
@@ -160,6 +175,55 @@ class Intake:
         if expedite and batch.sealed is None:
             self._seal(queue, batch, Sealed.EXPEDITE)
         return Delivery(batch.fate, index, timestamp_ms, key_size, value_size)
+
+    def accept_answers(
+        self,
+        topic: str,
+        key: bytes | Answer | None,
+        value: Buffer | Answer | None,
+        partition: int | None,
+        timestamp_ms: int | None,
+        headers: Sequence[Header],
+        user_key: object,
+        user_value: object,
+        expedite: bool,
+        may_wait: bool,
+    ) -> Delivery:
+        """Take a record whose serializers gave more than bytes: headers, or an answer to come."""
+        pending = answers(key, value)
+        if not any(answer.is_later for answer in pending):
+            headers = with_headers(headers, key, value)
+            key = key.now() if isinstance(key, Answer) else key
+            value = value.now() if isinstance(value, Answer) else value
+            return self.accept(
+                topic, key, value, partition, timestamp_ms, headers,
+                user_key, user_value, expedite, may_wait,
+            )  # fmt: skip
+        if not may_wait:
+            for answer in pending:
+                answer.discard()
+            raise SerializerNotReadyError("the serializer has to wait", topic=topic)
+        known_key = None if isinstance(key, Answer) else key
+        known_value = None if isinstance(value, Answer) else value
+        size = pending_size(headers, known_key, known_value)
+        self._since_turn += size
+        record = WaitingRecord(
+            topic, partition, known_key, known_value, headers,
+            _time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms, size,
+            self._loop.time(), user_key, user_value, expedite, serialized=False,
+        )  # fmt: skip
+        queues = self._known(topic)
+        record.place = self._place(queues, partition, known_key)
+        delivery = self.admission.let_wait(record, WaitsFor.SERIALIZER)
+        if delivery is None:
+            for answer in pending:
+                answer.discard()
+            return self._no_room(record)
+        queues.blocked = True
+        if queues.count == 0:
+            self.admission.want_metadata(record)
+        self._serializing.start(record, key, value)
+        return delivery
 
     def _open_batch(
         self, queue: PartitionQueue, timestamp_ms: int, size: int, created: float | None
@@ -246,49 +310,91 @@ class Intake:
 
     def _accept_slowly(self, record: WaitingRecord, may_wait: bool) -> Delivery:
         """Let ``record`` wait, or refuse it."""
-        topic, partition, size = record.topic, record.partition, record.size
-        if size > self._largest_record:
-            limit = self._config.max_request_size
-            error = RecordTooLargeError(
-                f"the record takes up to {size + HEADER_SIZE} bytes uncompressed;"
-                f" max.request.size is {limit}"
-            )
+        topic = record.topic
+        error = self._too_large(record.size)
+        if error is not None:
             return self._ledger.refuse(record.as_record(), error)
-        if size + RECORD_OVERHEAD > self._budget.total:
-            error = RecordTooLargeError(
-                f"the record takes up to {size + RECORD_OVERHEAD} bytes with what is kept beside"
-                f" it; buffer.memory is {self._budget.total}"
-            )
-            return self._ledger.refuse(record.as_record(), error)
-        waits_for = self._reason_to_wait(self._topics.get(topic), topic, partition)
-        if not may_wait:
+        waits_for = self._reason_to_wait(record)
+        if not may_wait and not self._gets_in_now(record, waits_for):
+            if waits_for is WaitsFor.SERIALIZER:
+                raise SerializerNotReadyError(
+                    "an earlier record's serializer has to wait", topic=topic
+                )
             if waits_for is WaitsFor.MEMORY:
                 raise BufferExhaustedError(
                     f"buffer.memory is used up ({self._budget.held} bytes held)", topic=topic
                 )
             raise MetadataNotReadyError(f"the metadata of {topic} is not known yet", topic=topic)
         delivery = self.admission.let_wait(record, waits_for)
-        if delivery is None:
-            full = BufferExhaustedError(
-                "buffer.memory and a waiting room of its size are full"
-                f" ({self._budget.total} bytes each)"
-            )
-            return self._ledger.refuse(record.as_record(), full)
-        return delivery
+        return delivery if delivery is not None else self._no_room(record)
 
-    def _reason_to_wait(
-        self, queues: TopicQueues | None, topic: str, partition: int | None
-    ) -> WaitsFor:
-        if queues is None:
-            queues = self._expecting(topic)
-            view = self._cluster.view.topics.get(topic)
-            if view is not None and view.is_known:
-                self._update_topic(queues, view)
+    def _no_room(self, record: WaitingRecord) -> Delivery:
+        full = BufferExhaustedError(
+            f"buffer.memory and a waiting room of its size are full ({self._budget.total} bytes"
+            " each)"
+        )
+        return self._ledger.refuse(record.as_record(), full)
+
+    def _too_large(self, size: int) -> RecordTooLargeError | None:
+        if size > self._largest_record:
+            return RecordTooLargeError(
+                f"the record takes up to {size + HEADER_SIZE} bytes uncompressed;"
+                f" max.request.size is {self._config.max_request_size}"
+            )
+        if size + RECORD_OVERHEAD > self._budget.total:
+            return RecordTooLargeError(
+                f"the record takes up to {size + RECORD_OVERHEAD} bytes with what is kept beside"
+                f" it; buffer.memory is {self._budget.total}"
+            )
+        return None
+
+    def _gets_in_now(self, record: WaitingRecord, waits_for: WaitsFor) -> bool:
+        """Return whether ``record`` is only behind others of its topic that are none of its."""
+        return (
+            waits_for is WaitsFor.MEMORY
+            and not self._memory_line
+            and record.size + RECORD_OVERHEAD <= self._budget.available
+        )
+
+    def _reason_to_wait(self, record: WaitingRecord) -> WaitsFor:
+        """Return what a new record waits for; where it stands behind a serializer, its place."""
+        line = self.admission.room.serializer_line
+        if line.holds(record.topic):
+            queues = self._known(record.topic)
+            record.place = self._place(queues, record.partition, record.key)
+            if line.must_wait(record.topic, record.place):
+                return WaitsFor.SERIALIZER
+        return self._next_wait(record)
+
+    def _next_wait(self, record: WaitingRecord) -> WaitsFor:
+        """Return what a record waits for that is serialized and has nobody before it."""
+        topic, partition = record.topic, record.partition
+        queues = self._known(topic)
         if queues.count == 0 or self.admission.room.holds(topic):
             return WaitsFor.TOPIC
         if partition is not None and partition >= queues.count:
             return WaitsFor.PARTITION
         return WaitsFor.MEMORY
+
+    # Behind a serializer
+
+    def _place(self, queues: TopicQueues, partition: int | None, key: bytes | None) -> int | None:
+        """Return the partition that a record will go to, ``None`` while that is not known."""
+        if partition is None and key is not None and self._hash_keys and queues.count:
+            return partition_of_key(key, queues.count)
+        return partition
+
+    def _narrow(self, record: WaitingRecord) -> None:
+        """Have a record whose key is serialized hold its own partition alone, if that is known."""
+        place = self._place(self._expecting(record.topic), record.partition, record.key)
+        if place is not None and record.place is None:
+            self.admission.room.serializer_line.narrow(record, place)
+            self.admission.moved_on(record.topic)
+
+    def _set_blocked(self, topic: str) -> None:
+        queues = self._topics.get(topic)
+        if queues is not None:
+            queues.blocked = queues.count == 0 or self.admission.room.blocks(topic)
 
     # What ends the waiting
 
@@ -298,6 +404,15 @@ class Intake:
             queues = self._topics[topic] = TopicQueues(
                 topic, adaptive=self._config.partitioner_adaptive_partitioning_enable
             )
+        return queues
+
+    def _known(self, topic: str) -> TopicQueues:
+        """Return the queues of ``topic``, with its partitions if the cluster has told them."""
+        queues = self._expecting(topic)
+        if queues.count == 0:
+            view = self._cluster.view.topics.get(topic)
+            if view is not None and view.is_known:
+                self._update_topic(queues, view)
         return queues
 
     def view_changed(self, view: ClusterView, topics: Iterable[str]) -> None:
@@ -328,14 +443,18 @@ class Intake:
         for queue in changes.gone:
             self._sender.abandon(queue, _partition_is_gone)
         self.admission.topic_known(view.name, queues.count)
-        queues.blocked = self.admission.room.holds(view.name)
+        queues.blocked = self.admission.room.blocks(view.name)
 
     def _append_waiting(self, record: WaitingRecord) -> None:
         queues = self._topics[record.topic]
         charge = record.size + RECORD_OVERHEAD
+        partition = record.partition
+        if partition is None and record.place is not None and record.place < queues.count:
+            # The one it held since it was sent, also if the topic has grown since.
+            partition = record.place
         try:
             queue = self._router.route(
-                queues, record.partition, record.key, record.value, record.headers,
+                queues, partition, record.key, record.value, record.headers,
                 record.user_key, record.user_value, self._unusable(queues),
             )  # fmt: skip
         except PartitionerError as error:

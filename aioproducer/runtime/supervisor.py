@@ -36,10 +36,11 @@ class Supervisor:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        was_dismissed = task in self._dismissed
+        self._dismissed.discard(task)
         if task.cancelled():
-            if not self._may_be_cancelled and task not in self._dismissed:
+            if not self._may_be_cancelled and not was_dismissed:
                 self._cancelled_by_others(task)
-            self._dismissed.discard(task)
             return
         error = task.exception()
         if error is not None:

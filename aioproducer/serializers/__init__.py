@@ -11,13 +11,18 @@ from aioproducer.serializers.builtin import (
     JsonSerializer,
     StringSerializer,
 )
+from aioproducer.serializers.threads import OnThread, on_thread
+from aioproducer.serializers.unfit import UnfitValueError
 
 __all__ = [
     "BytesSerializer",
     "JsonSerializer",
+    "OnThread",
     "SerializationContext",
     "Serializer",
     "SerializerOf",
     "StringSerializer",
+    "UnfitValueError",
+    "on_thread",
     "resolve_serializer",
 ]

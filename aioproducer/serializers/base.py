@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import dataclasses
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 from aioproducer.errors import ConfigurationError, SerializationError
 from aioproducer.records import Header
-from aioproducer.serializers.builtin import BytesSerializer, JsonSerializer, StringSerializer
+from aioproducer.runtime.serializing import Answer
+from aioproducer.serializers.builtin import BY_NAME, BytesSerializer
+from aioproducer.serializers.unfit import UnfitValueError
 
 Buffer = bytes | bytearray | memoryview
 Field = Literal["key", "value"]
+Bytes = Buffer | None | Awaitable[Buffer | None]
+"""What a serializer returns: a buffer, ``None`` for null, or either to be awaited."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True)
 class SerializationContext:
-    """What a serializer may want to know beside the value."""
+    """What a serializer may want to know beside the value, and what it may tell."""
 
     topic: str
     field: Field
     headers: Sequence[Header] = ()
+    added: list[Header] = dataclasses.field(default_factory=list, compare=False, repr=False)
+    trouble: Callable[[], BaseException | None] | None = dataclasses.field(
+        default=None, compare=False, repr=False
+    )
+    """May be set by a serializer that answers later: what it cannot go on for, to be named in the
+    error of a record that waited in vain."""
+
+    def add_header(self, name: str, value: bytes | None) -> None:
+        """Have the record carry one more header, behind its own."""
+        self.added.append((name, value))
+
+    def why(self) -> BaseException | None:
+        """Return what the serializer cannot go on for, if it has said so."""
+        return None if self.trouble is None else self.trouble()
 
 
 @runtime_checkable
 class Serializer(Protocol):
     """A serializer that wants to know the topic; a plain callable does too if it need not."""
 
-    def serialize(self, value: Any, context: SerializationContext) -> Buffer | None:
-        """Return the bytes of ``value``, or ``None`` for a null key or a tombstone."""
+    def serialize(self, value: Any, context: SerializationContext) -> Bytes:
+        """Return the bytes of ``value``, or ``None`` for a null key or a tombstone.
+
+        An awaitable of that is waited for, while the record keeps its place.
+        """
 
 
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -37,44 +59,36 @@ T_contra = TypeVar("T_contra", contravariant=True)
 class ContextSerializer(Protocol[T_contra]):
     """A :class:`Serializer` of values of one type, for type checkers."""
 
-    def serialize(self, value: T_contra, context: SerializationContext, /) -> Buffer | None:
+    def serialize(self, value: T_contra, context: SerializationContext, /) -> Bytes:
         """Return the bytes of ``value``."""
 
 
 T = TypeVar("T")
-SerializerOf = Callable[[T], Buffer | None] | ContextSerializer[T]
+SerializerOf = Callable[[T], Bytes] | ContextSerializer[T]
 """What serializes values of type T: a callable, or an object with ``serialize()``."""
 
-Serialize = Callable[[Any, str, Sequence[Header]], Buffer | None]
-
-_BY_NAME: dict[str, Callable[[], Callable[[Any], Buffer | None] | None]] = {
-    "bytes": lambda: None,
-    "string": StringSerializer,
-    "json": JsonSerializer,
-    "org.apache.kafka.common.serialization.ByteArraySerializer": lambda: None,
-    "org.apache.kafka.common.serialization.StringSerializer": StringSerializer,
-}
+Serialize = Callable[[Any, str, Sequence[Header]], Buffer | Answer | None]
 
 
 def resolve_serializer(given: object, field: Field) -> Serialize | None:
     """Return how to serialize a ``field``, ``None`` for buffers that are taken as they are.
 
-    ``given`` is a name, a callable ``(value) -> bytes | None`` or a :class:`Serializer`. Raises
-    :exc:`ConfigurationError` for anything else. ``None``, a null key or a tombstone, never reaches
-    a serializer.
+    ``given`` is a name, a callable ``(value) -> bytes | None`` or a :class:`Serializer`; either may
+    answer with an awaitable. Raises :exc:`ConfigurationError` for anything else. ``None``, a null
+    key or a tombstone, never reaches a serializer.
     """
     if isinstance(given, str):
-        if given not in _BY_NAME:
+        if given not in BY_NAME:
             raise ConfigurationError(
-                f"{field}_serializer={given!r} is unknown; there are {', '.join(_BY_NAME)}"
+                f"{field}_serializer={given!r} is unknown; there are {', '.join(BY_NAME)}"
             )
-        given = _BY_NAME[given]()
+        given = BY_NAME[given]()
     if given is None or isinstance(given, BytesSerializer):
         return None
     if isinstance(given, Serializer):
         return _with_context(given, field)
     if callable(given):
-        return _plain(cast("Callable[[Any], Buffer | None]", given), field)
+        return _plain(cast("Callable[[Any], Bytes]", given), field)
     raise ConfigurationError(
         f"{field}_serializer must be a name, a callable or have a serialize() method,"
         f" not {type(given).__name__}"
@@ -82,40 +96,64 @@ def resolve_serializer(given: object, field: Field) -> Serialize | None:
 
 
 def _with_context(serializer: Serializer, field: Field) -> Serialize:
-    def serialize(value: Any, topic: str, headers: Sequence[Header]) -> Buffer | None:
+    serialize_with = serializer.serialize
+
+    def serialize(value: Any, topic: str, headers: Sequence[Header]) -> Buffer | Answer | None:
         if value is None:
             return None
         context = SerializationContext(topic, field, headers)
         try:
-            return _checked(serializer.serialize(value, context))
+            answer = serialize_with(value, context)
+            if answer.__class__ is bytes and not context.added:
+                return answer
+            return _checked(answer, value, context)
         except Exception as error:
             # The user's code may raise anything; it fails this record alone.
-            raise _failure(field, topic, error) from error
+            raise _failure(field, topic, value, error) from error
 
     return serialize
 
 
-def _plain(function: Callable[[Any], Buffer | None], field: Field) -> Serialize:
-    def serialize(value: Any, topic: str, headers: Sequence[Header]) -> Buffer | None:
+def _plain(function: Callable[[Any], Bytes], field: Field) -> Serialize:
+    def serialize(value: Any, topic: str, headers: Sequence[Header]) -> Buffer | Answer | None:
         if value is None:
             return None
         try:
-            return _checked(function(value))
+            answer = function(value)
+            if answer.__class__ is bytes:
+                return answer
+            return _checked(answer, value, SerializationContext(topic, field, headers))
         except Exception as error:
             # The user's code may raise anything; it fails this record alone.
-            raise _failure(field, topic, error) from error
+            raise _failure(field, topic, value, error) from error
 
     return serialize
 
 
-def _checked(answer: object) -> Buffer | None:
-    if answer is None or isinstance(answer, (bytes, bytearray, memoryview)):
-        return answer
-    raise TypeError(f"the serializer returned {type(answer).__name__} instead of bytes")
+def _checked(
+    answer: object, value: object, context: SerializationContext
+) -> Buffer | Answer | None:
+    """Return ``answer`` if it is one, wrapped where it is more than bytes."""
+    is_buffer = answer is None or isinstance(answer, (bytes, bytearray, memoryview))
+    if is_buffer and not context.added:
+        return cast("Buffer | None", answer)
+    if not is_buffer and not inspect.isawaitable(answer):
+        raise UnfitValueError(f"the serializer returned {type(answer).__name__} instead of bytes")
+
+    def to_error(error: Exception) -> SerializationError:
+        return _failure(context.field, context.topic, value, error)
+
+    return Answer(answer, context.added, to_error, context.why)
 
 
-def _failure(field: Field, topic: str, error: Exception) -> SerializationError:
-    # The value itself may be a secret: only its error is told.
-    failure = SerializationError(f"the {field} could not be serialized: {error}", topic=topic)
+def _failure(field: Field, topic: str, value: object, error: Exception) -> SerializationError:
+    if isinstance(error, SerializationError):
+        error.topic = topic
+        return error
+    # The value may be a secret, and errors of others quote it: they stay the cause.
+    words = str(error) if isinstance(error, UnfitValueError) else type(error).__name__
+    failure = SerializationError(
+        f"the {field} ({type(value).__name__}) could not be serialized: {words}", topic=topic
+    )
     failure.__cause__ = error
     return failure

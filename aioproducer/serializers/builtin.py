@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
+
+from aioproducer.serializers.unfit import UnfitValueError
 
 Buffer = bytes | bytearray | memoryview
 
@@ -12,10 +15,10 @@ class BytesSerializer:
     """Takes buffers as they are."""
 
     def __call__(self, value: Buffer | None) -> Buffer | None:
-        """Return ``value``; raises :exc:`TypeError` for anything that is no buffer."""
+        """Return ``value``; raises :exc:`UnfitValueError` for anything that is no buffer."""
         if value is None or isinstance(value, (bytes, bytearray, memoryview)):
             return value
-        raise TypeError(f"bytes expected, not {type(value).__name__}")
+        raise UnfitValueError(f"bytes expected, not {type(value).__name__}")
 
 
 class StringSerializer:
@@ -25,11 +28,11 @@ class StringSerializer:
         self._encoding = encoding
 
     def __call__(self, value: str | None) -> bytes | None:
-        """Return the encoded text; raises :exc:`TypeError` for anything that is no text."""
+        """Return the encoded text; raises :exc:`UnfitValueError` for anything that is no text."""
         if value is None:
             return None
         if not isinstance(value, str):
-            raise TypeError(f"str expected, not {type(value).__name__}")
+            raise UnfitValueError(f"str expected, not {type(value).__name__}")
         return value.encode(self._encoding)
 
 
@@ -44,3 +47,13 @@ class JsonSerializer:
     def __call__(self, value: Any) -> bytes | None:
         """Return the JSON of ``value``, ``None`` (a tombstone) for ``None``."""
         return None if value is None else self._encoder.encode(value).encode()
+
+
+BY_NAME: dict[str, Callable[[], Callable[[Any], Buffer | None] | None]] = {
+    "bytes": lambda: None,
+    "string": StringSerializer,
+    "json": JsonSerializer,
+    "org.apache.kafka.common.serialization.ByteArraySerializer": lambda: None,
+    "org.apache.kafka.common.serialization.StringSerializer": StringSerializer,
+}
+"""What a name means; ``None`` for buffers that are taken as they are."""

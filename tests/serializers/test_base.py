@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from aioproducer.errors import ConfigurationError, SerializationError
+from aioproducer.runtime.serializing import Answer
 from aioproducer.serializers import (
     BytesSerializer,
     JsonSerializer,
     SerializationContext,
     StringSerializer,
+    UnfitValueError,
     resolve_serializer,
 )
 
@@ -74,7 +77,8 @@ def test_what_it_raises_is_the_cause_and_the_value_is_not_told() -> None:
 
     serialize = resolve_serializer(fall_over, "value")
     assert serialize is not None
-    with pytest.raises(SerializationError, match="the value could not be serialized") as caught:
+    words = r"the value \(str\) could not be serialized: KeyError"
+    with pytest.raises(SerializationError, match=words) as caught:
         serialize("a secret", "orders", ())
     assert isinstance(caught.value.__cause__, KeyError)
     assert caught.value.topic == "orders"
@@ -89,16 +93,44 @@ def test_an_answer_that_is_no_buffer_is_told(answer: object) -> None:
         serialize(1, "orders", ())
 
 
-def test_a_coroutine_function_is_told() -> None:
+def test_a_coroutine_is_an_answer_to_come() -> None:
     async def later(value: object) -> bytes:
         return b"v"
 
-    coroutine = later(1)
-    serialize = resolve_serializer(lambda value: coroutine, "key")
+    serialize = resolve_serializer(later, "key")
     assert serialize is not None
-    with pytest.raises(SerializationError, match="coroutine instead of bytes"):
+    answer = serialize(1, "orders", ())
+    assert isinstance(answer, Answer)
+    assert answer.is_later
+    assert asyncio.run(_awaited(answer)) == b"v"
+
+
+async def _awaited(answer: Answer) -> object:
+    return await answer.later()
+
+
+def test_headers_that_it_adds_come_with_its_bytes() -> None:
+    class Tagging:
+        def serialize(self, value: Any, context: SerializationContext) -> bytes:
+            context.add_header("schema", b"7")
+            return b"v"
+
+    serialize = resolve_serializer(Tagging(), "key")
+    assert serialize is not None
+    answer = serialize(1, "orders", ())
+    assert isinstance(answer, Answer)
+    assert (answer.is_later, answer.now(), answer.headers) == (False, b"v", [("schema", b"7")])
+
+
+def test_an_error_that_says_so_is_quoted() -> None:
+    def refuse(value: object) -> bytes:
+        raise UnfitValueError("amount: a number is wanted")
+
+    serialize = resolve_serializer(refuse, "value")
+    assert serialize is not None
+    words = r"the value \(int\) could not be serialized: amount: a number is wanted"
+    with pytest.raises(SerializationError, match=words):
         serialize(1, "orders", ())
-    coroutine.close()
 
 
 @pytest.mark.parametrize("given", ["avrö", 5, object()])
