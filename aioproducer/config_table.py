@@ -141,13 +141,33 @@ PARTITIONERS = (
     "fnv1a",
     "fnv1a_random",
 )
-SERIALIZERS = ("bytes", "string", "json")
+SERIALIZERS = (
+    "bytes",
+    "string",
+    "json",
+    "short",
+    "integer",
+    "long",
+    "float",
+    "double",
+    "boolean",
+    "uuid",
+)
 STORE_TYPES = ("JKS", "PKCS12", "PEM")
 
 KAFKA_CLASSES: Mapping[str, str] = MappingProxyType(
     {
         "org.apache.kafka.common.serialization.ByteArraySerializer": "bytes",
+        "org.apache.kafka.common.serialization.ByteBufferSerializer": "bytes",
+        "org.apache.kafka.common.serialization.BytesSerializer": "bytes",
         "org.apache.kafka.common.serialization.StringSerializer": "string",
+        "org.apache.kafka.common.serialization.ShortSerializer": "short",
+        "org.apache.kafka.common.serialization.IntegerSerializer": "integer",
+        "org.apache.kafka.common.serialization.LongSerializer": "long",
+        "org.apache.kafka.common.serialization.FloatSerializer": "float",
+        "org.apache.kafka.common.serialization.DoubleSerializer": "double",
+        "org.apache.kafka.common.serialization.BooleanSerializer": "boolean",
+        "org.apache.kafka.common.serialization.UUIDSerializer": "uuid",
         "org.apache.kafka.clients.producer.RoundRobinPartitioner": "round_robin",
     }
 )

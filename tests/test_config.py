@@ -378,8 +378,8 @@ def test_serializers_have_names(name, expected):
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("avro-ish", "one of 'bytes', 'string', 'json'; 'avro-ish' is neither"),
-        ("org.apache.kafka.common.serialization.LongSerializer", "a class of Java"),
+        ("avro-ish", "'boolean', 'uuid'; 'avro-ish' is neither"),
+        ("org.apache.kafka.common.serialization.ListSerializer", "a class of Java"),
         (WithSerialize, "is the class WithSerialize; give an instance"),
         (5, "must be a callable, an object with `serialize`"),
     ],

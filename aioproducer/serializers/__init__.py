@@ -1,4 +1,8 @@
-"""From a value to the bytes of a key or a value."""
+"""From a value to the bytes of a key or a value, and back.
+
+Whatever needs a package of its own (Avro, Protobuf, JSON Schema, a schema registry) asks for it
+when it is used, and says what to install.
+"""
 
 from aioproducer.serializers.base import (
     SerializationContext,
@@ -6,23 +10,55 @@ from aioproducer.serializers.base import (
     SerializerOf,
     resolve_serializer,
 )
-from aioproducer.serializers.builtin import (
-    BytesSerializer,
-    JsonSerializer,
-    StringSerializer,
+from aioproducer.serializers.builtin import BytesSerializer, StringDeserializer, StringSerializer
+from aioproducer.serializers.json_values import JsonDeserializer, JsonSerializer
+from aioproducer.serializers.numbers import (
+    BooleanDeserializer,
+    BooleanSerializer,
+    DoubleDeserializer,
+    DoubleSerializer,
+    FloatDeserializer,
+    FloatSerializer,
+    IntegerDeserializer,
+    IntegerSerializer,
+    LongDeserializer,
+    LongSerializer,
+    ShortDeserializer,
+    ShortSerializer,
+    UuidDeserializer,
+    UuidSerializer,
 )
+from aioproducer.serializers.per_topic import PerTopic
 from aioproducer.serializers.threads import OnThread, on_thread
-from aioproducer.serializers.unfit import UnfitValueError
+from aioproducer.serializers.unfit import UnfitBytesError, UnfitValueError
 
 __all__ = [
+    "BooleanDeserializer",
+    "BooleanSerializer",
     "BytesSerializer",
+    "DoubleDeserializer",
+    "DoubleSerializer",
+    "FloatDeserializer",
+    "FloatSerializer",
+    "IntegerDeserializer",
+    "IntegerSerializer",
+    "JsonDeserializer",
     "JsonSerializer",
+    "LongDeserializer",
+    "LongSerializer",
     "OnThread",
+    "PerTopic",
     "SerializationContext",
     "Serializer",
     "SerializerOf",
+    "ShortDeserializer",
+    "ShortSerializer",
+    "StringDeserializer",
     "StringSerializer",
+    "UnfitBytesError",
     "UnfitValueError",
+    "UuidDeserializer",
+    "UuidSerializer",
     "on_thread",
     "resolve_serializer",
 ]

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, Protocol, TypeVar, cast, runtime_checkable
 
+from aioproducer.config_table import KAFKA_CLASSES
 from aioproducer.errors import ConfigurationError, SerializationError
 from aioproducer.records import Header
 from aioproducer.runtime.serializing import Answer
@@ -78,11 +79,7 @@ def resolve_serializer(given: object, field: Field) -> Serialize | None:
     key or a tombstone, never reaches a serializer.
     """
     if isinstance(given, str):
-        if given not in BY_NAME:
-            raise ConfigurationError(
-                f"{field}_serializer={given!r} is unknown; there are {', '.join(BY_NAME)}"
-            )
-        given = BY_NAME[given]()
+        given = named_serializer(given, f"{field}_serializer")
     if given is None or isinstance(given, BytesSerializer):
         return None
     if isinstance(given, Serializer):
@@ -93,6 +90,14 @@ def resolve_serializer(given: object, field: Field) -> Serialize | None:
         f"{field}_serializer must be a name, a callable or have a serialize() method,"
         f" not {type(given).__name__}"
     )
+
+
+def named_serializer(name: str, what: str = "serializer") -> Callable[[Any], Buffer | None]:
+    """Return the serializer of a short name or of Kafka's own class; raises ConfigurationError."""
+    make = BY_NAME.get(KAFKA_CLASSES.get(name, name))
+    if make is None:
+        raise ConfigurationError(f"{what}={name!r} is unknown; there are {', '.join(BY_NAME)}")
+    return make()
 
 
 def _with_context(serializer: Serializer, field: Field) -> Serialize:

@@ -1,18 +1,28 @@
-"""Bytes, strings and JSON."""
+"""Buffers and text, and what the short names of serializers mean."""
 
 from __future__ import annotations
 
-import json
+import codecs
 from collections.abc import Callable
 from typing import Any
 
-from aioproducer.serializers.unfit import UnfitValueError
+from aioproducer.serializers.json_values import JsonSerializer
+from aioproducer.serializers.numbers import (
+    BooleanSerializer,
+    DoubleSerializer,
+    FloatSerializer,
+    IntegerSerializer,
+    LongSerializer,
+    ShortSerializer,
+    UuidSerializer,
+)
+from aioproducer.serializers.unfit import UnfitBytesError, UnfitValueError
 
 Buffer = bytes | bytearray | memoryview
 
 
 class BytesSerializer:
-    """Takes buffers as they are."""
+    """Takes buffers as they are; nothing is copied unless the record has to wait."""
 
     def __call__(self, value: Buffer | None) -> Buffer | None:
         """Return ``value``; raises :exc:`UnfitValueError` for anything that is no buffer."""
@@ -22,38 +32,55 @@ class BytesSerializer:
 
 
 class StringSerializer:
-    """Encodes text; UTF-8 unless another ``encoding`` is given."""
+    """Encodes text; UTF-8 unless another ``encoding`` is given. Follows Kafka's own.
+
+    Raises :exc:`LookupError` for an encoding that Python does not know.
+    """
 
     def __init__(self, encoding: str = "utf-8") -> None:
-        self._encoding = encoding
+        self._encoding = codecs.lookup(encoding).name
 
     def __call__(self, value: str | None) -> bytes | None:
-        """Return the encoded text; raises :exc:`UnfitValueError` for anything that is no text."""
+        """Return the encoded text.
+
+        Raises :exc:`UnfitValueError` for anything that is no text or cannot be encoded.
+        """
         if value is None:
             return None
         if not isinstance(value, str):
             raise UnfitValueError(f"str expected, not {type(value).__name__}")
-        return value.encode(self._encoding)
+        try:
+            return value.encode(self._encoding)
+        except UnicodeEncodeError as error:
+            raise UnfitValueError(
+                f"character {error.start} cannot be written in {self._encoding}"
+            ) from error
 
 
-class JsonSerializer:
-    """Writes compact UTF-8 JSON; ``sort_keys`` makes equal objects equal bytes, as keys need."""
+class StringDeserializer:
+    """Reads what :class:`StringSerializer` wrote."""
 
-    def __init__(self, *, sort_keys: bool = False) -> None:
-        self._encoder = json.JSONEncoder(
-            ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys
-        )
+    def __init__(self, encoding: str = "utf-8") -> None:
+        self._encoding = codecs.lookup(encoding).name
 
-    def __call__(self, value: Any) -> bytes | None:
-        """Return the JSON of ``value``, ``None`` (a tombstone) for ``None``."""
-        return None if value is None else self._encoder.encode(value).encode()
+    def __call__(self, data: bytes | None) -> str | None:
+        """Return the text; raises :exc:`UnfitBytesError` for bytes that are none."""
+        try:
+            return None if data is None else data.decode(self._encoding)
+        except UnicodeDecodeError as error:
+            raise UnfitBytesError(f"byte {error.start} is no text in {self._encoding}") from error
 
 
-BY_NAME: dict[str, Callable[[], Callable[[Any], Buffer | None] | None]] = {
-    "bytes": lambda: None,
+BY_NAME: dict[str, Callable[[], Callable[[Any], Buffer | None]]] = {
+    "bytes": BytesSerializer,
     "string": StringSerializer,
     "json": JsonSerializer,
-    "org.apache.kafka.common.serialization.ByteArraySerializer": lambda: None,
-    "org.apache.kafka.common.serialization.StringSerializer": StringSerializer,
+    "short": ShortSerializer,
+    "integer": IntegerSerializer,
+    "long": LongSerializer,
+    "float": FloatSerializer,
+    "double": DoubleSerializer,
+    "boolean": BooleanSerializer,
+    "uuid": UuidSerializer,
 }
-"""What a name means; ``None`` for buffers that are taken as they are."""
+"""What a short name means."""

@@ -1,4 +1,4 @@
-"""The error of a value that a serializer cannot write."""
+"""The errors of values that cannot be written, and of bytes that cannot be read."""
 
 from __future__ import annotations
 
@@ -9,3 +9,7 @@ class UnfitValueError(TypeError, ValueError):
     They are what the record's :exc:`SerializationError` says. Serializers of your own may raise it
     to be quoted there; of other errors only the type is named.
     """
+
+
+class UnfitBytesError(ValueError):
+    """Bytes are not what a deserializer reads. The words never contain them."""

@@ -12,7 +12,8 @@ oracle() { java -cp "$work/jars/*" KafkaOracle.java "$1"; }
 
 oracle partitions > "$work/partitions.json"
 oracle batches > "$work/batches.json"
-cp "$work/partitions.json" "$work/batches.json" .
+java -cp "$work/jars/*" SerializerOracle.java > "$work/serializers.json"
+cp "$work/partitions.json" "$work/batches.json" "$work/serializers.json" .
 (cd ../../.. && "$python" -m tests.oracles.java.data) > "$work/ours.txt"
 oracle read < "$work/ours.txt" > "$work/read_by_java.json"
 cp "$work/read_by_java.json" .
