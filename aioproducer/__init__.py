@@ -34,7 +34,9 @@ from aioproducer.errors import (
     TransactionTimeoutError,
     WrongLoopError,
 )
-from aioproducer.observe.metrics import MetricsSnapshot
+from aioproducer.observe.catalogue import Kind as MetricKind
+from aioproducer.observe.readings import TimeHistogram
+from aioproducer.observe.snapshot import MetricsSnapshot, NodeMetrics, TopicMetrics
 from aioproducer.offsets import group_metadata
 from aioproducer.producer import AsyncProducer
 from aioproducer.records import (
@@ -52,6 +54,7 @@ from aioproducer.records import (
     TopicReport,
 )
 from aioproducer.signals import SignalDrain
+from aioproducer.story import Explanation, Step
 from aioproducer.transaction import Transaction
 from aioproducer.version import __version__
 
@@ -66,6 +69,7 @@ __all__ = [
     "Credentials",
     "Delivery",
     "DeliveryTimeoutError",
+    "Explanation",
     "FailedRecord",
     "FatalTransactionError",
     "FlushTimeoutError",
@@ -75,7 +79,9 @@ __all__ = [
     "LifeState",
     "MetadataNotReadyError",
     "MetadataTimeoutError",
+    "MetricKind",
     "MetricsSnapshot",
+    "NodeMetrics",
     "NotStartedError",
     "OAuthToken",
     "OffsetAndMetadata",
@@ -98,6 +104,9 @@ __all__ = [
     "SerializerNotReadyError",
     "SerializerTimeoutError",
     "SignalDrain",
+    "Step",
+    "TimeHistogram",
+    "TopicMetrics",
     "TopicPartition",
     "TopicReport",
     "Transaction",

@@ -632,37 +632,29 @@ _OBSERVATION = (
         False,
         "Send metrics to the brokers. On in Kafka, off here.",
     ),
-    _later(
-        "metrics",
-        Group.OBSERVATION,
-        "metric.reporters",
-        Kind.OBJECT,
-        (),
-        "Who is told about metrics. JmxReporter in Kafka, nobody here.",
-    ),
-    _later(
-        "metrics",
-        Group.OBSERVATION,
+    _key(
         "metrics.num.samples",
         Kind.INT,
         2,
-        "How many windows a metric is made of.",
-    ),
-    _later(
-        "metrics",
         Group.OBSERVATION,
+        "Of how many windows rates, averages and maxima are made.",
+        minimum=1,
+    ),
+    _key(
         "metrics.sample.window.ms",
         Kind.LONG,
         30000,
-        "The length of a window.",
-    ),
-    _later(
-        "metrics",
         Group.OBSERVATION,
+        "The length of such a window, in milliseconds.",
+        minimum=0,
+    ),
+    _key(
         "metrics.recording.level",
         Kind.CHOICE,
         "INFO",
-        "How many metrics are kept.",
+        Group.OBSERVATION,
+        "How many metrics are kept. As in Kafka's producer, all of them are at `INFO`, so that the"
+        " other levels add none.",
         choices=("INFO", "DEBUG", "TRACE"),
     ),
 )
@@ -924,6 +916,12 @@ _BROKER_READS = "the broker reads the claims; here a token is passed on as it is
 _KERBEROS = "Kerberos tickets are kept by the system's own tools, not by the producer"
 
 _REFUSED = (
+    _refused(
+        "metric.reporters",
+        Group.OBSERVATION,
+        (),
+        "reporters are Java classes; see `metrics()`, `watch_metrics()` and the exporters",
+    ),
     _refused("security.providers", Group.SECURITY, None, _JVM_SECURITY),
     _refused("ssl.provider", Group.SECURITY, None, _JVM_SECURITY),
     _refused("ssl.keymanager.algorithm", Group.SECURITY, None, _JVM_SECURITY),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aioproducer.errors import ProducerError
 from aioproducer.records import UNKNOWN_OFFSET, UNKNOWN_TIMESTAMP, RecordMetadata
+from aioproducer.story import Explanation, Story, Waiting, tell
 
 _new_tuple = tuple.__new__
 _Callback = Callable[["Delivery"], object]
@@ -51,8 +52,10 @@ class Fate:
         "quiet",
         "retrieved",
         "state",
+        "story",
         "topic",
         "waiters",
+        "waiting",
         "withdraw",
     )
 
@@ -67,6 +70,8 @@ class Fate:
         self.base_offset = UNKNOWN_OFFSET
         self.log_append_time_ms = UNKNOWN_TIMESTAMP
         self.error: ProducerError | None = None
+        # What happened to the batch so far, if it has one.
+        self.story: Story | None = None
         self.waiters: list[Delivery] | None = None
         self.parts: list[tuple[int, Fate, int]] | None = None
         self.retrieved = 0
@@ -74,6 +79,8 @@ class Fate:
         # Set while the record waits outside any batch: called with None when its Delivery is
         # cancelled, with an error when its own deadline has come.
         self.withdraw: Callable[[ProducerError | None], None] | None = None
+        # That record, or one that never got into a batch.
+        self.waiting: Waiting | None = None
         # Deliveries whose waiters gave up while the record was on its way, and whom to tell.
         self.abandoned: list[Delivery] | None = None
         self.on_late: Callable[[list[Delivery]], None] | None = None
@@ -306,6 +313,30 @@ class Delivery(_FutureOfMetadata):
         # The list stays, also when empty: this Delivery is among its fate's waiters already.
         self._done_callbacks[:] = kept
         return removed
+
+    def explain(self) -> Explanation:
+        """Return what happened to the record so far, and when: ``print(delivery.explain())``.
+
+        The timeline is that of its batch: accepted, what it waited for, appended, sealed and why,
+        each attempt with its broker and error, and how it ended. Asking changes nothing.
+        """
+        self.done()
+        fate = self._fate
+        if self._stage is _CANCELLED:
+            outcome = "cancelled"
+        elif fate.state is _PENDING:
+            outcome = "pending"
+        else:
+            outcome = "acknowledged" if fate.state is _DELIVERED else "failed"
+        batched = fate.story is not None
+        return Explanation(
+            fate.topic,
+            fate.partition,
+            self._index if batched else None,
+            fate.count or None if batched else None,
+            outcome,
+            tell(fate.story, fate.waiting, outcome, fate.error),
+        )
 
     def __await__(self) -> Generator[Any, None, RecordMetadata]:
         if self._outcome is None and self._fate.state is _DELIVERED and self._stage is _LIVE:

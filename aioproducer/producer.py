@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 import random
+import re
 import signal
 import warnings
 from asyncio import get_running_loop
 from asyncio.events import _get_running_loop
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
@@ -34,7 +36,10 @@ from aioproducer.errors import (
     because,
 )
 from aioproducer.many import send_all
-from aioproducer.observe.metrics import MetricsSnapshot, take_snapshot
+from aioproducer.observe.catalogue import METRICS, Kind
+from aioproducer.observe.metrics import take_snapshot
+from aioproducer.observe.readings import Registered
+from aioproducer.observe.snapshot import MetricsSnapshot
 from aioproducer.options import ProducerOptions
 from aioproducer.records import (
     CloseReport,
@@ -65,6 +70,7 @@ V = TypeVar("V")
 _numbers = itertools.count(1)
 _NO_LOOP = object()
 _PLAIN: type = bytes
+_METRIC_NAME = re.compile("[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 class AsyncProducer(Transactional[K, V], Generic[K, V]):
@@ -165,6 +171,8 @@ class AsyncProducer(Transactional[K, V], Generic[K, V]):
         self._engine: Engine | None = None
         self._closing: Closing | None = None
         self._drains: list[SignalDrain] = []
+        self._watchers: set[asyncio.Future[None]] = set()
+        self._registered: dict[Registered, Callable[[], float]] = {}
         self._known_topics: set[str] = set()
         # The intake, where send() may hand plain bytes to it directly: no serializer is set.
         self._accept_plain: Callable[..., Delivery] | None = None
@@ -266,6 +274,9 @@ class AsyncProducer(Transactional[K, V], Generic[K, V]):
             self._state = transition(self._state, LifeEvent.ENDED)
             for drain in self._drains:
                 drain.uninstall()
+            for watcher in self._watchers:
+                if not watcher.done():
+                    watcher.set_result(None)
         return report
 
     def install_signal_drain(
@@ -623,8 +634,68 @@ class AsyncProducer(Transactional[K, V], Generic[K, V]):
         self._require_engine().feed.on_late_result = hook
 
     def metrics(self) -> MetricsSnapshot:
-        """Return what was counted so far."""
-        return take_snapshot(self._engine)
+        """Return a snapshot of all metrics; docs/reference/metrics.md describes each.
+
+        It may be asked for before ``start()`` and after ``close()``.
+        """
+        return take_snapshot(self._engine, self.client_id, self._registered)
+
+    async def watch_metrics(self, interval: float = 10.0) -> AsyncIterator[MetricsSnapshot]:
+        """Yield a snapshot at once and then every ``interval`` seconds, for ``async for``.
+
+        Ends after a last snapshot when the producer is closed. Raises :exc:`ValueError` unless
+        ``interval`` is a positive number of seconds. Cancelling ends the watch alone.
+        """
+        if not 0 < interval < math.inf:
+            raise ValueError(f"interval must be a positive number of seconds, not {interval!r}")
+        self._require_engine()
+        ended = get_running_loop().create_future()
+        self._watchers.add(ended)
+        try:
+            while not ended.done():
+                yield self.metrics()
+                await asyncio.wait([ended], timeout=interval)
+        finally:
+            self._watchers.discard(ended)
+        yield self.metrics()
+
+    def register_metric(
+        self,
+        name: str,
+        read: Callable[[], float],
+        *,
+        kind: Kind = Kind.GAUGE,
+        unit: str = "1",
+        description: str = "",
+    ) -> None:
+        """Add a metric of the application's own to every snapshot, and so to what is exported.
+
+        Args:
+            name: lower-case words with hyphens, as ``dead-letter-total``.
+            read: called for each snapshot; what it raises makes the value NaN.
+            kind: ``Kind.TOTAL`` for what only grows, ``Kind.GAUGE`` for the rest.
+            unit: what is counted, as ``records`` or ``ms``.
+            description: a sentence.
+
+        Raises :exc:`ValueError` for a name that is not so, or is taken. Follows
+        KafkaProducer.registerMetricForSubscription (KIP-1076).
+        """
+        if not _METRIC_NAME.fullmatch(name):
+            raise ValueError(f"a metric's name is lower-case words with hyphens, not {name!r}")
+        if kind not in (Kind.TOTAL, Kind.GAUGE):
+            raise ValueError(f"a metric of the application is a TOTAL or a GAUGE, not {kind}")
+        taken = {metric.name for metric in METRICS} | {each.name for each in self._registered}
+        if name in taken:
+            raise ValueError(f"there is a metric {name} already")
+        self._registered[Registered(name, kind, unit, description)] = read
+
+    def unregister_metric(self, name: str) -> None:
+        """Take a metric of the application's own out again; an unknown name raises ValueError."""
+        for each in self._registered:
+            if each.name == name:
+                del self._registered[each]
+                return
+        raise ValueError(f"no metric {name} was registered")
 
     # Helpers
 

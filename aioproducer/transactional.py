@@ -61,7 +61,8 @@ class Transactional(Generic[K, V]):
         """
         check_timeout(timeout)
         manager = self._require_transactions()
-        await manager.initialize(self._default_block_timeout(timeout))
+        with self._require_engine().timing("txn_init"):
+            await manager.initialize(self._default_block_timeout(timeout))
 
     def begin_transaction(self) -> None:
         """Open a transaction; every ``send()`` belongs to it until commit or abort.
@@ -69,7 +70,9 @@ class Transactional(Generic[K, V]):
         Raises :exc:`TransactionStateError` if one is open or not yet ended, and
         :exc:`FatalTransactionError` when the producer can begin none any more.
         """
-        self._require_transactions().begin()
+        manager = self._require_transactions()
+        with self._require_engine().timing("txn_begin"):
+            manager.begin()
 
     async def commit_transaction(self, timeout: float | None = None) -> None:
         """Deliver all records of the open transaction, then make them visible.
@@ -84,7 +87,8 @@ class Transactional(Generic[K, V]):
         """
         check_timeout(timeout)
         manager = self._require_transactions()
-        await manager.commit(self._default_block_timeout(timeout))
+        with self._require_engine().timing("txn_commit"):
+            await manager.commit(self._default_block_timeout(timeout))
 
     async def abort_transaction(self, timeout: float | None = None) -> None:
         """Give up the open transaction: nothing of it becomes visible.
@@ -95,7 +99,8 @@ class Transactional(Generic[K, V]):
         """
         check_timeout(timeout)
         manager = self._require_transactions()
-        await manager.abort(self._default_block_timeout(timeout))
+        with self._require_engine().timing("txn_abort"):
+            await manager.abort(self._default_block_timeout(timeout))
 
     async def send_offsets_to_transaction(
         self,
@@ -116,7 +121,8 @@ class Transactional(Generic[K, V]):
         check_timeout(timeout)
         manager = self._require_transactions()
         wish = OffsetsToCommit(as_group_metadata(group_metadata), offsets_of(offsets))
-        await manager.send_offsets(wish, self._default_block_timeout(timeout))
+        with self._require_engine().timing("txn_send_offsets"):
+            await manager.send_offsets(wish, self._default_block_timeout(timeout))
 
     async def _settle_transaction(self, timeout: float) -> None:
         """Finish what an earlier transaction left under way, aborting it if it has to be."""

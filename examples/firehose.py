@@ -38,7 +38,7 @@ async def main(
     events = (f"click {number}".encode() for number in range(count))
     async with AsyncProducer(bootstrap, linger_ms=20, buffer_memory=1024 * 1024) as producer:
         failures = await pour(producer, topic, events)
-        delivered = producer.metrics().record_send_total
+        delivered = producer.metrics().record_ack_total
     print(f"{delivered:,} delivered, {len(failures):,} failed")
     return failures
 

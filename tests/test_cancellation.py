@@ -103,6 +103,11 @@ SENTENCES: dict[str, dict[str, list[str]]] = {
             _FEED + "TestLateResults::test_a_late_failure_is_told_with_its_error",
         ],
     },
+    "AsyncProducer.watch_metrics": {
+        "Cancelling ends the watch alone.": [
+            "tests/observe/test_metrics.py::TestWatching::test_cancelling_ends_the_watch_alone",
+        ],
+    },
     "AsyncProducer.init_transactions": _THE_STEP_GOES_ON,
     "AsyncProducer.commit_transaction": _THE_STEP_GOES_ON,
     "AsyncProducer.abort_transaction": {

@@ -464,8 +464,6 @@ def test_a_transaction_timeout_without_an_id_is_noticed():
         ("interceptor.classes", "com.example.X", "interceptors"),
         ("interceptors", [object()], "interceptors"),
         ("profile", "throughput", "profiles"),
-        ("metric.reporters", "org.apache.kafka.common.metrics.JmxReporter", "metrics"),
-        ("metrics.num.samples", 3, "metrics"),
         ("enable.metrics.push", True, "telemetry"),
         ("client.rack", "eu-1", "rack awareness"),
         ("partitioner.rack.aware", True, "rack awareness"),

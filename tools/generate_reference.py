@@ -1,6 +1,6 @@
-"""Write what follows from the table of configuration keys.
+"""Write what follows from the tables of configuration keys and of metrics.
 
-python -m tools.generate_reference            write aioproducer/options.py and the page
+python -m tools.generate_reference            write aioproducer/options.py and the others
 python -m tools.generate_reference --check    exit with 1 if one of them is stale
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from aioproducer.config_table import (
@@ -22,10 +22,9 @@ from aioproducer.config_table import (
     Later,
     Refused,
 )
+from tools import metrics_reference
 
 ROOT = Path(__file__).resolve().parent.parent
-OPTIONS = ROOT / "aioproducer" / "options.py"
-PAGE = ROOT / "docs" / "reference" / "configuration.md"
 
 # AsyncProducer has parameters of these names, and a TypedDict of its keywords must not repeat them.
 _PARAMETERS = frozenset({"bootstrap_servers", "key_serializer", "value_serializer", "partitioner"})
@@ -220,14 +219,24 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
 
 
+def _targets() -> dict[str, Callable[[], str]]:
+    return {
+        "aioproducer/options.py": render_options,
+        "docs/reference/configuration.md": render_page,
+        "aioproducer/observe/snapshot.py": metrics_reference.render_snapshot,
+        "docs/reference/metrics.md": metrics_reference.render_page,
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the files, or compare them, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="only compare; 1 if a file is stale")
     check = parser.parse_args(arguments).check
+    texts = {ROOT / name: render() for name, render in _targets().items()}
     stale = [
         (path, text)
-        for path, text in ((OPTIONS, render_options()), (PAGE, render_page()))
+        for path, text in texts.items()
         if not path.exists() or path.read_text(encoding="utf-8") != text
     ]
     for path, text in stale:

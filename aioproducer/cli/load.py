@@ -212,7 +212,7 @@ def _figures(
     return TopicFigures(
         topic.name,
         topic.codec,
-        metrics.record_send_total,
+        metrics.record_ack_total,
         metrics.batch_total,
         metrics.compression_rate_avg,
         per_partition,

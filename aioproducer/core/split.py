@@ -68,6 +68,7 @@ def remove_records(
             )
             alone = Fate(batch.fate.loop, batch.topic, batch.partition, count=1)
             alone.on_late = batch.fate.on_late
+            alone.story = batch.fate.story
             parts.append((index, alone, 0))
         else:
             parts.append((index, survivors.fate, there))
@@ -78,6 +79,8 @@ def remove_records(
 def _part(batch: Batch, number: int, first: int, records: list[DecodedRecord]) -> Batch:
     fate = Fate(batch.fate.loop, batch.topic, batch.partition, len(records))
     fate.on_late = batch.fate.on_late
+    if batch.fate.story is not None:
+        fate.story = batch.fate.story.copy()
     part = Batch(
         batch.topic,
         batch.partition,

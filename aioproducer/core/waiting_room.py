@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from aioproducer.core.serializer_line import SerializerLine
 from aioproducer.delivery import Delivery
 from aioproducer.records import Header, Record
+from aioproducer.story import Waited
 
 Buffer = bytes | bytearray | memoryview
 
@@ -44,6 +45,11 @@ class WaitingRecord:
     expedite: bool
     waits_for: WaitsFor = WaitsFor.TOPIC
     arrival: int = -1
+    # When it began to wait for memory, if it had waited for something else before, and when it
+    # left, both by the loop's clock.
+    known_at: float | None = None
+    left_at: float | None = None
+    waited_first: WaitsFor = WaitsFor.TOPIC
     delivery: Delivery = field(init=False)
     # Behind a serializer: which partition it will go to, if that is known, whether its own key and
     # value are bytes by now, and why they are not.
@@ -56,6 +62,10 @@ class WaitingRecord:
         if self.value is not None:
             self.value = bytes(self.value)
         self.headers = tuple(self.headers)
+
+    def waited(self) -> Waited:
+        """Return how it waited, without what it holds."""
+        return Waited(self.sent_at, self.known_at, self.left_at, self.waited_first, self.waits_for)
 
     def as_record(self) -> Record[bytes, bytes]:
         """Return the record as it was serialized."""
@@ -89,6 +99,11 @@ class WaitingRoom:
     def someone_waits_for_memory(self) -> bool:
         """Whether memory is short: then all later records queue behind."""
         return bool(self.memory_line)
+
+    @property
+    def someone_waits_for_metadata(self) -> bool:
+        """Whether a topic or partition is awaited."""
+        return bool(self._topics or self._partitions)
 
     def holds(self, topic: str, partition: int | None = None) -> bool:
         """Return whether records of ``topic`` (and ``partition``) wait for metadata."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 from aioproducer.config import ProducerConfig
 from aioproducer.core.memory_budget import RECORD_OVERHEAD, MemoryBudget
+from aioproducer.core.meters import Meters
 from aioproducer.core.waiting_room import WaitingRecord, WaitingRoom, WaitsFor
 from aioproducer.delivery import Delivery, Fate
 from aioproducer.errors import (
@@ -39,6 +40,7 @@ class Admission:
         cluster: Cluster,
         ledger: Ledger,
         budget: MemoryBudget,
+        meters: Meters,
         *,
         append: Callable[[WaitingRecord], None],
         memory_short: Callable[[], None],
@@ -53,6 +55,10 @@ class Admission:
         self._cluster = cluster
         self._ledger = ledger
         self._budget = budget
+        self._meters = meters
+        # Since when somebody waits for memory, and for metadata.
+        self._memory_short_since: float | None = None
+        self._metadata_short_since: float | None = None
         self._append = append
         self._memory_short = memory_short
         self._next_wait = next_wait
@@ -81,6 +87,8 @@ class Admission:
             -1 if value is None else len(value),
         )
         fate.withdraw = lambda error: self._withdraw(record, error)
+        fate.waiting = record
+        record.waited_first = waits_for
         first_for_memory = not self.room.someone_waits_for_memory
         self.room.join(record, waits_for)
         if waits_for is WaitsFor.MEMORY:
@@ -89,6 +97,7 @@ class Admission:
             self.memory_released()
         elif waits_for is not WaitsFor.SERIALIZER:
             self.want_metadata(record)
+        self._note_waits(record.sent_at)
         self._arm_timer()
         return record.delivery
 
@@ -113,12 +122,14 @@ class Admission:
             for record in self.room.serializer_line.take(topic):
                 waits_for = self._next_wait(record)
                 if waits_for is WaitsFor.MEMORY:
+                    record.known_at = self._loop.time()
                     ready.append(record)
                 else:
                     self.room.join(record, waits_for)
                     self.want_metadata(record)
             self.room.promote(ready)
             self._unblocked(topic)
+        self._note_waits(self._loop.time())
         if first_for_memory and self.room.someone_waits_for_memory:
             self._memory_short()
         self.memory_released()
@@ -133,7 +144,11 @@ class Admission:
                 self.room.join(record, WaitsFor.PARTITION)
         first_for_memory = not self.room.someone_waits_for_memory
         if ready:
+            now = self._loop.time()
+            for record in ready:
+                record.known_at = now
             self.room.promote(ready)
+            self._note_waits(now)
         if self.room.expects_partitions(topic):
             # They may be added any time: asked for again and again, with backoff.
             self._cluster.request_update(topic)
@@ -188,7 +203,10 @@ class Admission:
         if record.waits_for is WaitsFor.SERIALIZER:
             self._left_serializer(record)
             self.moved_on(record.topic)
-        record.delivery._fate.withdraw = None
+        now = record.left_at = self._loop.time()
+        self._meters.waited(now - record.sent_at, now)
+        self._note_waits(now)
+        record.delivery._fate.withdraw = record.delivery._fate.waiting = None
         self._budget.give_back_waiting(record.size + RECORD_OVERHEAD)
         self._ledger.moved(record, for_batch)
         if self._drainers and not self.is_crowded:
@@ -196,6 +214,19 @@ class Admission:
             for waiter in drainers:
                 if not waiter.done():
                     waiter.set_result(None)
+
+    def _note_waits(self, now: float) -> None:
+        """Measure for how long anybody at all waited; several at once count once."""
+        for_memory = bool(self.room.memory_line)
+        if for_memory != (self._memory_short_since is not None):
+            if self._memory_short_since is not None:
+                self._meters.producer.at(now).memory_wait += now - self._memory_short_since
+            self._memory_short_since = now if for_memory else None
+        for_metadata = self.room.someone_waits_for_metadata
+        if for_metadata != (self._metadata_short_since is not None):
+            if self._metadata_short_since is not None:
+                self._meters.producer.at(now).metadata_wait += now - self._metadata_short_since
+            self._metadata_short_since = now if for_metadata else None
 
     def fail(self, record: WaitingRecord, error: ProducerError) -> None:
         """Fail a record that waits."""
@@ -218,6 +249,7 @@ class Admission:
         for record in records:
             self.leave(record)
             record.delivery._attach(fate, 0)
+        fate.waiting = first.waited()
         self._ledger.failed_alone(fate, error, [record.as_record() for record in records])
 
     def _withdraw(self, record: WaitingRecord, error: ProducerError | None) -> None:
@@ -226,6 +258,7 @@ class Admission:
             return
         if error is None:
             self.leave(record)
+            record.delivery._fate.waiting = record.waited()
         else:
             self.fail(record, error)
 

@@ -44,6 +44,8 @@ class BatchAssembler:
         """Let ``batch`` linger no more."""
         if batch.sealed is None:
             batch.sealed = why
+            if batch.fate.story is not None:
+                batch.fate.story.sealed(self._loop.time())
             self._wake(self._waiter, timed_out=False)
             self._on_ready(self._queue)
 

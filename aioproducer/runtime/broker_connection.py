@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from aioproducer.core.broker_protocol import BrokerProtocol, Buffer
+from aioproducer.core.meters import NodeSample
+from aioproducer.core.sampling import Meter
 from aioproducer.core.sasl.session import Session
 from aioproducer.errors import ClusterConnectionError, ProducerError
 from aioproducer.runtime.stall import Alarm, StallWatch
@@ -40,6 +42,7 @@ class BrokerConnection(asyncio.BufferedProtocol):
         address: str,
         client_id: str,
         *,
+        meter: Meter[NodeSample],
         watch: StallWatch,
         request_timeout: float,
         max_in_flight: int,
@@ -50,6 +53,7 @@ class BrokerConnection(asyncio.BufferedProtocol):
         self.protocol = BrokerProtocol(client_id)
         self._loop = asyncio.get_running_loop()
         self._watch = watch
+        self._meter = meter
         self._incoming = memoryview(bytearray(_READ_SIZE))
         self._request_timeout = request_timeout
         self._max_in_flight = max_in_flight
@@ -63,6 +67,7 @@ class BrokerConnection(asyncio.BufferedProtocol):
         self._timer: Alarm | None = None
         self._cause: ProducerError | None = None
         self._transport: asyncio.Transport | None = None
+        self._is_counted = False
         self.throttled_until = 0.0
         self.last_used = self._loop.time()
         self.closed: asyncio.Future[ProducerError] = self._loop.create_future()
@@ -80,6 +85,13 @@ class BrokerConnection(asyncio.BufferedProtocol):
         """Whether requests may be written."""
         transport = self._transport
         return transport is not None and self._cause is None and not transport.is_closing()
+
+    @property
+    def cipher(self) -> tuple[str, str] | None:
+        """Cipher and protocol under TLS, ``None`` without."""
+        transport = self._transport
+        found = None if transport is None else transport.get_extra_info("cipher")
+        return None if found is None else (found[0], found[1])
 
     @property
     def in_flight(self) -> int:
@@ -137,6 +149,12 @@ class BrokerConnection(asyncio.BufferedProtocol):
         buffers = self.protocol.send(
             request, version, now, (answered, lost), expect_answer=expect_answer
         )
+        size = sum(map(len, buffers))
+        sample = self._meter.at(now)
+        sample.requests += 1
+        sample.request_bytes += size
+        if size > sample.request_bytes_max:
+            sample.request_bytes_max = size
         if expect_answer and self._timer is None:
             self._timer = self._watch.call_at(now + self._request_timeout, self._on_timer)
         return buffers
@@ -162,6 +180,7 @@ class BrokerConnection(asyncio.BufferedProtocol):
     def write(self, buffers: list[Buffer]) -> None:
         """Write ``buffers`` as they are."""
         assert self._transport is not None
+        self._meter.at(self.last_used).operations += 1
         if _WRITELINES_PAUSES:
             self._transport.writelines(buffers)
         else:
@@ -199,6 +218,9 @@ class BrokerConnection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if not self._is_counted:
+            self._is_counted = True
+            self._meter.at(self._loop.time()).connections += 1
         raw = transport.get_extra_info("socket")
         if raw is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -224,8 +246,13 @@ class BrokerConnection(asyncio.BufferedProtocol):
         if self._cause is not None:
             return
         self.hint = ""
+        # By the time of the last request: a clock for each read would cost more than it tells.
+        sample = self._meter.at(self.last_used)
+        sample.operations += 1
+        sample.response_bytes += len(data)
         try:
             for pending, answer in self.protocol.receive(data):
+                sample.responses += 1
                 answered, _ = cast("tuple[Answered, Lost]", pending.tag)
                 answered(answer)
         except ProducerError as error:
@@ -276,6 +303,9 @@ class BrokerConnection(asyncio.BufferedProtocol):
             self._timer.cancel()
             self._timer = None
         assert self._cause is not None
+        if self._is_counted:
+            self._is_counted = False
+            self._meter.at(self._loop.time()).disconnections += 1
         if self._settling is not None:
             self._settling.cancel()
             self._settling = None
@@ -299,6 +329,7 @@ class BrokerConnection(asyncio.BufferedProtocol):
         if self._loop.time() + SLACK < deadline:
             self._timer = self._watch.call_at(deadline, self._on_timer)
             return
+        self._meter.at(self._loop.time()).timeouts += 1
         # Answers come in order, so all behind this one are late too: Java closes as well.
         self.abort(
             ClusterConnectionError(

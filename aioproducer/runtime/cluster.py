@@ -11,6 +11,7 @@ from typing import Any
 from aioproducer.config import ProducerConfig
 from aioproducer.core.backoff import backoff_ms
 from aioproducer.core.cluster_view import ClusterView
+from aioproducer.core.meters import Meters
 from aioproducer.errors import (
     AuthenticationError,
     BrokerError,
@@ -44,6 +45,7 @@ class Cluster:
         supervisor: Supervisor,
         rng: random.Random,
         *,
+        meters: Meters,
         watch: StallWatch,
         on_view: Callable[[ClusterView, Iterable[str]], None],
         on_forgotten: Callable[[Iterable[str]], None],
@@ -58,6 +60,7 @@ class Cluster:
         self._supervisor = supervisor
         self._rng = rng
         self.watch = watch
+        self._meters = meters
         self._on_view = on_view
         self._on_forgotten = on_forgotten
         self._on_replaced = on_replaced
@@ -115,6 +118,15 @@ class Cluster:
     def manager(self, node_id: int) -> ConnectionManager | None:
         """Return the manager of a known broker."""
         return self._managers.get(node_id)
+
+    def managers(self) -> Mapping[int, ConnectionManager]:
+        """Return the managers of all brokers by node id; bootstrap addresses have negative ones."""
+        return self._managers
+
+    @property
+    def refreshed_at(self) -> float | None:
+        """When the metadata was last refreshed as a whole, ``None`` if never or on order."""
+        return self._refreshed_at
 
     def stalled_nodes(self, seconds: float) -> frozenset[int]:
         """Return the brokers to which ready batches could not be written for that long."""
@@ -326,6 +338,7 @@ class Cluster:
             config=self._config,
             client_id=self._client_id,
             rng=self._rng,
+            meter=self._meters.node(node_id, self._loop.time()),
             watch=self.watch,
             source=self._source if node_id >= 0 else None,
             on_connected=self._connected,
@@ -343,6 +356,8 @@ class Cluster:
 
     def _drop_manager(self, node_id: int) -> None:
         self._managers.pop(node_id).let_go()
+        if node_id < 0:
+            self._meters.node_gone(node_id)
         self._supervisor.dismiss(self._tasks.pop(node_id))
         if self._source is not None and node_id >= 0:
             self._source.node_gone(node_id)

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 from aioproducer.config import ProducerConfig
 from aioproducer.core.backoff import backoff_ms
+from aioproducer.core.meters import NodeSample
+from aioproducer.core.sampling import Meter
 from aioproducer.errors import AuthenticationError, ClusterConnectionError, ProducerError
 from aioproducer.runtime.broker_connection import BrokerConnection
 from aioproducer.runtime.connector import Connector
@@ -61,6 +63,7 @@ class ConnectionManager:
         config: ProducerConfig,
         client_id: str,
         rng: random.Random,
+        meter: Meter[NodeSample],
         watch: StallWatch,
         source: WorkSource | None,
         on_connected: Callable[[ApiVersionsResponse], None],
@@ -96,6 +99,7 @@ class ConnectionManager:
             config=config,
             client_id=client_id,
             rng=rng,
+            meter=meter,
             watch=watch,
             security=security,
             on_room=self._on_room,
@@ -116,6 +120,11 @@ class ConnectionManager:
         """Whether the broker asked for a pause that is not yet over."""
         connection = self._connection
         return connection is not None and connection.throttled_until > self._loop.time()
+
+    @property
+    def cipher(self) -> tuple[str, str] | None:
+        """Cipher and protocol of its TLS connection, ``None`` if it has none."""
+        return self._connection.cipher if self.is_connected and self._connection else None
 
     @property
     def in_flight(self) -> int:

@@ -12,6 +12,8 @@ from typing import Any
 
 from aioproducer.config import ProducerConfig
 from aioproducer.core.backoff import backoff_ms
+from aioproducer.core.meters import NodeSample
+from aioproducer.core.sampling import Meter
 from aioproducer.core.sasl.session import session_of
 from aioproducer.errors import (
     AuthenticationError,
@@ -36,6 +38,7 @@ class Connector:
         config: ProducerConfig,
         client_id: str,
         rng: random.Random,
+        meter: Meter[NodeSample],
         watch: StallWatch,
         security: Security,
         on_room: Callable[[], None],
@@ -46,6 +49,7 @@ class Connector:
         self._client_id = client_id
         self._rng = rng
         self._watch = watch
+        self._meter = meter
         self._security = security
         self._on_room = on_room
         self._loop = asyncio.get_running_loop()
@@ -137,11 +141,28 @@ class Connector:
         last_used = connection.last_used
         # The broker counts from when it grants the login: sooner is safe, later is not.
         began = self._loop.time()
-        lifetime = await authenticate(connection, client, self._listener)
+        renewing = connection.session is not None
+        try:
+            lifetime = await authenticate(connection, client, self._listener)
+        except AuthenticationError:
+            now = self._loop.time()
+            self._meter.at(now).failed_logins += not renewing
+            self._meter.at(now).failed_renewals += renewing
+            raise
+        self._count_login(renewing, self._loop.time() - began)
         # Else a connection that nobody uses would never be found idle.
         connection.last_used = last_used
         connection.session = session_of(lifetime, began, self._rng)
         connection.release()
+
+    def _count_login(self, renewing: bool, took: float) -> None:
+        sample = self._meter.at(self._loop.time())
+        if not renewing:
+            sample.logins += 1
+            return
+        sample.renewals += 1
+        sample.renewal_time += took
+        sample.renewal_time_max = max(sample.renewal_time_max, took)
 
     async def _addresses(self) -> list[tuple[int, tuple[Any, ...]]]:
         """Resolve the name; start one further at each attempt (client.dns.lookup)."""
@@ -171,6 +192,7 @@ class Connector:
         connection = BrokerConnection(
             self.address,
             self._client_id,
+            meter=self._meter,
             watch=self._watch,
             request_timeout=config.request_timeout_ms / 1000,
             max_in_flight=config.max_in_flight_requests_per_connection,

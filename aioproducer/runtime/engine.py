@@ -6,18 +6,20 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from aioproducer.config import ProducerConfig
 from aioproducer.core.batch import Batch
 from aioproducer.core.cluster_view import ClusterView
 from aioproducer.core.memory_budget import MemoryBudget
+from aioproducer.core.meters import Meters
 from aioproducer.core.partitioner import Partitioner
 from aioproducer.core.transaction import TransactionState
 from aioproducer.core.transaction_scope import TransactionScope
 from aioproducer.core.waiting_room import WaitingRecord
-from aioproducer.delivery import Fate
+from aioproducer.delivery import Fate, FateState
 from aioproducer.errors import (
     AuthenticationError,
     ProducerClosedError,
@@ -73,19 +75,25 @@ class Engine:
         self._client_id = client_id
         self.crash: BaseException | None = None
         self._loop = asyncio.get_running_loop()
+        self.started_ms = round(time.time() * 1000)
+        self.batch_size = max(1, config.batch_size)
         self._close_by = float("inf")
         self._patience: asyncio.Timeout | None = None
         self._hurry: Alarm | None = None
         self.supervisor = Supervisor(client_id, self._crashed)
         self.budget = MemoryBudget(config.buffer_memory)
         self.feed = FailureFeed()
-        self.ledger = Ledger(self.budget, self.feed, self._memory_released)
+        self.meters = Meters(
+            config.metrics_num_samples, config.metrics_sample_window_ms / 1000, self._loop.time()
+        )
+        self.ledger = Ledger(self.budget, self.feed, self.meters, self._memory_released)
         self.watch = StallWatch(client_id, self._is_busy)
         self.cluster = Cluster(
             config,
             client_id,
             self.supervisor,
             rng,
+            meters=self.meters,
             watch=self.watch,
             on_view=self._view_changed,
             on_forgotten=self._topics_forgotten,
@@ -106,7 +114,15 @@ class Engine:
         if config.transactional_id is not None:
             scope = TransactionScope(config.transactional_id, self._transaction_wakes)
         self.sender = Sender(
-            config, client_id, self.cluster, self.keeper, self.ledger, self._preparer, rng, scope
+            config,
+            client_id,
+            self.cluster,
+            self.keeper,
+            self.ledger,
+            self._preparer,
+            rng,
+            self.meters,
+            scope,
         )
         self.cluster.attach(self.sender)
         self.topics = TopicDirectory(self.cluster)
@@ -119,6 +135,7 @@ class Engine:
             self.budget,
             self.supervisor,
             rng,
+            self.meters,
             sequences=self.keeper.sequences,
             partitioner=partitioner,
             feed=self.feed,
@@ -158,12 +175,38 @@ class Engine:
         """
         flush = self.intake.begin_flush()
         try:
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(TimeoutError), self.timing("flush_time"):
                 async with self.watch.timeout(timeout):
                     await asyncio.wait([flush.done])
             return [_place(each) for each in flush.remaining]
         finally:
             self.intake.end_flush(flush)
+
+    # What is asked for metrics
+
+    def now(self) -> float:
+        """Return the loop's time."""
+        return self._loop.time()
+
+    @contextlib.contextmanager
+    def timing(self, what: str) -> Iterator[None]:
+        """Count how long the block takes as ``what``, a sum of the producer's sample."""
+        begun = self.now()
+        try:
+            yield
+        finally:
+            now = self.now()
+            sample = self.meters.producer.at(now)
+            setattr(sample, what, getattr(sample, what) + now - begun)
+
+    def records_in_batches(self) -> int:
+        """Return how many records are in batches that are not settled."""
+        return sum(
+            batch.count
+            for queue in self.intake.queues()
+            for batch in (*queue.on_wire, *queue.waiting, *([queue.open] if queue.open else []))
+            if batch.fate.state is FateState.PENDING
+        )
 
     async def close(self, timeout: float) -> CloseReport:
         """Deliver what ``timeout`` seconds allow, fail the rest, end all tasks.

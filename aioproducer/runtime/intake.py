@@ -11,6 +11,7 @@ from aioproducer.config import ProducerConfig
 from aioproducer.core.batch import Batch, Sealed
 from aioproducer.core.cluster_view import ClusterView, TopicView
 from aioproducer.core.memory_budget import RECORD_OVERHEAD, MemoryBudget
+from aioproducer.core.meters import Meters
 from aioproducer.core.murmur2 import murmur2, partition_of_key
 from aioproducer.core.partition_queue import PartitionQueue
 from aioproducer.core.partitioner import Partitioner
@@ -39,6 +40,7 @@ from aioproducer.runtime.sender import Sender
 from aioproducer.runtime.serializing import Answer, Serializing, answers, pending_size, with_headers
 from aioproducer.runtime.supervisor import Supervisor
 from aioproducer.runtime.topic_errors import topic_error
+from aioproducer.story import Story
 from aioproducer.wire.error_codes import ErrorCode
 from aioproducer.wire.record_batch import HEADER_SIZE
 from aioproducer.wire.record_encoder import append_record, record_size_bound
@@ -62,6 +64,7 @@ class Intake:
         budget: MemoryBudget,
         supervisor: Supervisor,
         rng: random.Random,
+        meters: Meters,
         *,
         sequences: Callable[[str, int], SequenceState | None],
         partitioner: Partitioner | None,
@@ -85,6 +88,7 @@ class Intake:
             cluster,
             ledger,
             budget,
+            meters,
             append=self._append_waiting,
             memory_short=lambda: self._seal_everything(Sealed.MEMORY),
             next_wait=self._next_wait,
@@ -229,14 +233,15 @@ class Intake:
         self, queue: PartitionQueue, timestamp_ms: int, size: int, created: float | None
     ) -> Batch:
         """Close the partition's full batch, if any, and open one for a record of ``size``."""
-        if queue.open is not None:
-            self._close_full(queue)
         now = self._loop.time()
+        if queue.open is not None:
+            self._close_full(queue, now)
         topic = queue.topic
         topic.last_used = now
         self._cluster.track(topic.name, now)
         fate = Fate(self._loop, topic.name, queue.index)
         fate.on_late = self._on_late
+        fate.story = Story(now)
         batch = Batch(
             topic.name,
             queue.index,
@@ -256,6 +261,7 @@ class Intake:
         why = self._reason_not_to_linger()
         if why is not None:
             batch.sealed = why
+            fate.story.sealed(now)
             self._sender.offer(queue)
         else:
             self._wake_assembler(queue)
@@ -268,9 +274,11 @@ class Intake:
             return Sealed.FLUSH
         return Sealed.MEMORY if self._memory_line else None
 
-    def _close_full(self, queue: PartitionQueue) -> None:
+    def _close_full(self, queue: PartitionQueue, now: float) -> None:
         batch = queue.close_open(Sealed.SIZE)
         if batch is not None:
+            if batch.fate.story is not None:
+                batch.fate.story.sealed(now)
             self._sender.offer(queue)
 
     def _seal(self, queue: PartitionQueue, batch: Batch, why: Sealed) -> None:
@@ -279,6 +287,8 @@ class Intake:
             assembler.seal(batch, why)
         else:
             batch.sealed = why
+            if batch.fate.story is not None:
+                batch.fate.story.sealed(self._loop.time())
             self._sender.offer(queue)
 
     def _wake_assembler(self, queue: PartitionQueue) -> None:
@@ -486,6 +496,8 @@ class Intake:
         batch.charged += charge
         batch.max_timestamp = max(batch.max_timestamp, record.timestamp_ms)
         self.admission.leave(record, (batch.fate,))
+        if batch.fate.story is not None:
+            batch.fate.story.admitted(record.waited())
         record.delivery._attach(batch.fate, index)
         if record.expedite and batch.sealed is None:
             self._seal(queue, batch, Sealed.EXPEDITE)

@@ -9,11 +9,11 @@ from typing import Any
 
 from aioproducer.core.batch import Batch
 from aioproducer.core.memory_budget import MemoryBudget
+from aioproducer.core.meters import Meters
 from aioproducer.delivery import Delivery, Fate
-from aioproducer.errors import ProducerError
+from aioproducer.errors import BufferExhaustedError, ProducerError
 from aioproducer.records import UNKNOWN_TIMESTAMP, CloseReport, Record, TopicReport
 from aioproducer.runtime.failure_feed import FailureFeed
-from aioproducer.wire.record_batch import HEADER_SIZE
 
 
 class Flush:
@@ -40,7 +40,11 @@ class Ledger:
     """Settles fates, returns memory, counts, and tells flushes."""
 
     def __init__(
-        self, budget: MemoryBudget, feed: FailureFeed, on_memory: Callable[[], None]
+        self,
+        budget: MemoryBudget,
+        feed: FailureFeed,
+        meters: Meters,
+        on_memory: Callable[[], None],
     ) -> None:
         self._feed = feed
         self.unsettled: dict[Fate, None] = {}
@@ -50,13 +54,7 @@ class Ledger:
         self._budget = budget
         self._on_memory = on_memory
         self._loop = asyncio.get_running_loop()
-        self._delivered: Counter[str] = Counter()
-        self._failed: Counter[str] = Counter()
-        self.records_retried = 0
-        self.throttle_time_ms = 0
-        self.batches_delivered = 0
-        self.bytes_delivered = 0
-        self.body_bytes_delivered = 0
+        self._meters = meters
 
     def opened(self, fate: Fate) -> None:
         """Note a new batch."""
@@ -73,10 +71,11 @@ class Ledger:
             # Too late for its fate, which the clock has settled as failed.
             self.release(batch)
             return
-        self._delivered[batch.topic] += batch.count
-        self.batches_delivered += 1
-        self.bytes_delivered += batch.wire_size
-        self.body_bytes_delivered += HEADER_SIZE + len(batch.body)
+        now = self._loop.time()
+        self._meters.delivered(batch, now)
+        story = batch.fate.story
+        if story is not None:
+            story.settled_at = now
         self._close(batch)
         batch.fate.deliver(base_offset, log_append_time_ms)
         self._forget(batch.fate)
@@ -89,7 +88,11 @@ class Ledger:
         error.attempts = max(error.attempts, batch.attempts)
         if batch.maybe_written and error.persisted == "no":
             error.persisted = "maybe"
-        self._failed[batch.topic] += batch.count
+        now = self._loop.time()
+        self._meters.failed(batch.topic, batch.count, now)
+        story = batch.fate.story
+        if story is not None:
+            story.settled_at = now
         self._close(batch)
         self._tell_failure(batch.fate, error)
         self._feed.publish_batch(batch, error)
@@ -104,13 +107,14 @@ class Ledger:
             self.unsettled[heir.fate] = None
         self._close(batch)
         batch.charged = 0
+        self._meters.producer.at(self._loop.time()).batches_split += 1
         batch.fate.divide(fates)
         self.unsettled.pop(batch.fate, None)
         self.moved(batch.fate, [heir.fate for heir in heirs])
 
     def retried(self, batch: Batch) -> None:
         """Count another attempt."""
-        self.records_retried += batch.count
+        self._meters.retried(batch, self._loop.time())
 
     def release(self, batch: Batch) -> None:
         """Give back the memory of ``batch``."""
@@ -124,7 +128,10 @@ class Ledger:
     ) -> None:
         """Settle records as failed that have no batch, or shall not share their batch's fate."""
         error.topic, error.partition = fate.topic, fate.partition
-        self._failed[fate.topic] += len(records)
+        now = self._loop.time()
+        self._meters.failed(fate.topic, len(records), now)
+        if isinstance(error, BufferExhaustedError):
+            self._meters.producer.at(now).buffer_exhausted += len(records)
         self._tell_failure(fate, error)
         for record in records:
             self._feed.publish(record, error)
@@ -144,26 +151,38 @@ class Ledger:
 
     def report(self, abandoned: Counter[str]) -> CloseReport:
         """Return the counts by topic."""
+        counted = {topic: meter.total() for topic, meter in sorted(self._meters.topics.items())}
         return CloseReport(
             {
                 topic: TopicReport(
-                    delivered=self._delivered[topic],
-                    failed=self._failed[topic] - abandoned[topic],
+                    delivered=total.ack_records,
+                    failed=total.records_failed - abandoned[topic],
                     abandoned=abandoned[topic],
                 )
-                for topic in sorted({*self._delivered, *self._failed})
+                for topic, total in counted.items()
+                if total.ack_records or total.records_failed
             }
         )
 
     @property
     def records_delivered(self) -> int:
         """Records acknowledged so far."""
-        return self._delivered.total()
+        return self._meters.producer.total().ack_records
 
     @property
     def records_failed(self) -> int:
         """Records failed so far."""
-        return self._failed.total()
+        return self._meters.producer.total().records_failed
+
+    @property
+    def records_retried(self) -> int:
+        """Records that went back to be sent again, each time counted."""
+        return self._meters.producer.total().records_retried
+
+    @property
+    def batches_delivered(self) -> int:
+        """Batches acknowledged so far."""
+        return self._meters.producer.total().ack_batches
 
     def _close(self, batch: Batch) -> None:
         batch.fate.count = batch.count

@@ -13,6 +13,7 @@ from aioproducer.core.backoff import backoff_ms, busy_backoff_ms
 from aioproducer.core.batch import Batch, Sealed
 from aioproducer.core.cluster_view import NO_LEADER
 from aioproducer.core.judgement import DELIVER, Judgement, Ruling, judge_answer, judge_lost
+from aioproducer.core.meters import Meters
 from aioproducer.core.partition_queue import PartitionQueue
 from aioproducer.core.produce_exchange import ProduceExchange, Shipment
 from aioproducer.core.split import remove_records, split_batch
@@ -50,8 +51,10 @@ class Sender:
         ledger: Ledger,
         preparer: BatchPreparer,
         rng: random.Random,
+        meters: Meters,
         scope: TransactionScope | None = None,
     ) -> None:
+        self._meters = meters
         # The open transaction, if this producer has a transactional id.
         self._scope = scope
         self._config = config
@@ -142,6 +145,7 @@ class Sender:
         if not shipments:
             return None
         config = self._config
+        now = self._loop.time()
         try:
             exchange = ProduceExchange(
                 shipments,
@@ -152,12 +156,17 @@ class Sender:
         except Exception as error:  # noqa: BLE001 - the task must outlive it
             self._give_up(shipments, error)
             return None
+        self._meters.request_sent([shipment.batch for shipment in shipments], now)
+        for shipment in shipments:
+            story = shipment.batch.fate.story
+            if story is not None:
+                story.leaves(now, node_id, shipment.batch.sealed)
         return ProduceWork(
             request=exchange.request,
             at_most=self._newest_produce(exchange),
             at_least=_FIRST_PRODUCE_THAT_ADDS if self._adds_by_itself() else None,
             expect_answer=config.acks != 0,
-            answered=lambda response: self._answered(node_id, exchange, response),
+            answered=lambda response: self._answered(node_id, exchange, response, now),
             lost=lambda error: self._lost(exchange, error),
             refused=lambda error: self._refused(exchange.shipments, error),
             written=lambda: self._written(exchange),
@@ -254,11 +263,16 @@ class Sender:
             for queue, batch in exchange.shipments:
                 self._settle(queue, batch, DELIVER)
 
-    def _answered(self, node_id: int, exchange: ProduceExchange, response: ProduceResponse) -> None:
+    def _answered(
+        self, node_id: int, exchange: ProduceExchange, response: ProduceResponse, sent_at: float
+    ) -> None:
         manager = self._cluster.manager(node_id)
         if manager is not None:
             manager.throttle(response.throttle_time_ms)
-        self._ledger.throttle_time_ms += response.throttle_time_ms
+        now = self._loop.time()
+        self._meters.answered(
+            self._meters.node(node_id, now), now - sent_at, response.throttle_time_ms / 1000, now
+        )
         try:
             pairs = list(exchange.answers(response))
         except ProducerError as error:
@@ -293,6 +307,7 @@ class Sender:
         self._refused([s for s in shipments if s.batch in s.queue.on_wire], failure)
 
     def _lost(self, exchange: ProduceExchange, error: ProducerError) -> None:
+        self._meters.producer.at(self._loop.time()).produce_lost += 1
         for queue, batch in exchange.shipments:
             judgement = judge_lost(queue.sequences, retries_left=self._retries_left(batch))
             # A copy each: topic, partition and attempts are written into it.
@@ -351,6 +366,9 @@ class Sender:
         if sequences is not None and judgement.breaks_sequence:
             sequences.broken = True
         batch.last_error = error
+        story = batch.fate.story
+        if story is not None:
+            story.returns(self._loop.time(), error)
         if judgement.ruling is Ruling.DELIVER:
             queue.answered(batch)
             if sequences is not None:

@@ -170,7 +170,7 @@ async def main():
         try:
             await send_for_ever(producer)
         finally:
-            print("sent", producer.metrics().record_send_total, flush=True)
+            print("sent", producer.metrics().record_ack_total, flush=True)
 
 try:
     run(main())

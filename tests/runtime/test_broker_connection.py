@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from aioproducer.core.meters import NodeSample
+from aioproducer.core.sampling import Meter
 from aioproducer.errors import ClusterConnectionError, MalformedResponseError, ProducerError
 from aioproducer.runtime.broker_connection import BrokerConnection
 from aioproducer.runtime.stall import StallWatch
@@ -24,6 +26,7 @@ class Conversation:
         self.connection = BrokerConnection(
             "broker:9092",
             "me",
+            meter=Meter(NodeSample, 2, 30.0, 0.0),
             watch=StallWatch("me"),
             request_timeout=request_timeout,
             max_in_flight=max_in_flight,
@@ -292,6 +295,7 @@ async def test_an_abort_before_the_connection_is_made_ends_it_when_it_is() -> No
     connection = BrokerConnection(
         "broker:9092",
         "me",
+        meter=Meter(NodeSample, 2, 30.0, 0.0),
         watch=StallWatch("me"),
         request_timeout=1,
         max_in_flight=1,

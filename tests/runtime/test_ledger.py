@@ -9,6 +9,7 @@ import pytest
 
 from aioproducer.core.batch import Batch
 from aioproducer.core.memory_budget import MemoryBudget
+from aioproducer.core.meters import Meters
 from aioproducer.delivery import Fate
 from aioproducer.errors import ClusterConnectionError, ProducerError
 from aioproducer.records import Record
@@ -21,7 +22,7 @@ class Book:
     def __init__(self) -> None:
         self.budget = MemoryBudget(10_000)
         self.released = 0
-        self.ledger = Ledger(self.budget, FailureFeed(), self._released)
+        self.ledger = Ledger(self.budget, FailureFeed(), Meters(2, 30, 0.0), self._released)
 
     def _released(self) -> None:
         self.released += 1

@@ -1,1 +1,0 @@
-"""A cluster that only counts, checks and acknowledges, in a process of its own."""
