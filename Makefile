@@ -58,9 +58,9 @@ clean:  ## remove .venv and everything that was generated
 # uv where it is installed, venv and pip otherwise; the stamps say what was installed from which file.
 .venv/.installed-demo: pyproject.toml | .venv
 	@if command -v uv >/dev/null; then set -x; \
-	  uv pip install --python $(BIN)/python -e '.[compression,testing]'; \
+	  uv pip install --python $(BIN)/python -e '.[compression,cli,testing]'; \
 	else set -x; \
-	  PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -e '.[compression,testing]'; fi
+	  PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -e '.[compression,cli,testing]'; fi
 	@touch $@
 
 .venv/.installed-dev: pyproject.toml | .venv

@@ -6,6 +6,7 @@ from aioproducer.core.partitioner import Partitioner, PartitionerRecord, Partiti
 from aioproducer.core.transaction import TransactionState
 from aioproducer.credentials import Credentials, OAuthToken
 from aioproducer.delivery import Delivery
+from aioproducer.doctor import check_setup
 from aioproducer.errors import (
     AuthenticationError,
     BrokerError,
@@ -116,6 +117,7 @@ __all__ = [
     "TransactionTimeoutError",
     "WrongLoopError",
     "__version__",
+    "check_setup",
     "group_metadata",
     "partition_of_key",
 ]

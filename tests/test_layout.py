@@ -14,6 +14,10 @@ TESTS = ROOT / "tests"
 ELSEWHERE = {
     "__main__.py": "tests/cli/test_demo.py",
     "cli/demo.py": "tests/cli/test_demo.py",
+    "doctor/check.py": "tests/doctor/test_examination.py",
+    "doctor/cluster_checks.py": "tests/doctor/test_checks.py",
+    "doctor/config_checks.py": "tests/doctor/test_checks.py",
+    "doctor/inquiry.py": "tests/integration/doctor/test_real_setups.py",
     "config_rules.py": "tests/test_config.py",
     "config_table.py": "tests/test_config_reference.py",
     "config_values.py": "tests/test_config.py",

@@ -25,7 +25,12 @@ class ApiKey(IntEnum):
     ADD_OFFSETS_TO_TXN = 25
     END_TXN = 26
     TXN_OFFSET_COMMIT = 28
+    DESCRIBE_CONFIGS = 32
     SASL_AUTHENTICATE = 36
+    DESCRIBE_PRODUCERS = 61
+    DESCRIBE_TRANSACTIONS = 65
+    GET_TELEMETRY_SUBSCRIPTIONS = 71
+    PUSH_TELEMETRY = 72
 
     @property
     def kafka_name(self) -> str:
@@ -58,6 +63,11 @@ SPOKEN: Mapping[ApiKey, VersionRange] = MappingProxyType(
         ApiKey.TXN_OFFSET_COMMIT: VersionRange(0, 5),
         ApiKey.SASL_HANDSHAKE: VersionRange(1, 1),
         ApiKey.SASL_AUTHENTICATE: VersionRange(0, 2),
+        ApiKey.DESCRIBE_CONFIGS: VersionRange(1, 4),
+        ApiKey.DESCRIBE_PRODUCERS: VersionRange(0, 0),
+        ApiKey.DESCRIBE_TRANSACTIONS: VersionRange(0, 0),
+        ApiKey.GET_TELEMETRY_SUBSCRIPTIONS: VersionRange(0, 0),
+        ApiKey.PUSH_TELEMETRY: VersionRange(0, 0),
     }
 )
 
@@ -77,6 +87,11 @@ FLEXIBLE_FROM: Mapping[ApiKey, int] = MappingProxyType(
         ApiKey.TXN_OFFSET_COMMIT: 3,
         ApiKey.SASL_HANDSHAKE: NEVER_FLEXIBLE,
         ApiKey.SASL_AUTHENTICATE: 2,
+        ApiKey.DESCRIBE_CONFIGS: 4,
+        ApiKey.DESCRIBE_PRODUCERS: 0,
+        ApiKey.DESCRIBE_TRANSACTIONS: 0,
+        ApiKey.GET_TELEMETRY_SUBSCRIPTIONS: 0,
+        ApiKey.PUSH_TELEMETRY: 0,
     }
 )
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-import aioproducer.cli
+from aioproducer.cli import app as app_module
 from aioproducer.cli import demo as demo_module
 from aioproducer.cli import main
 from aioproducer.cli.demo import (
@@ -118,18 +118,6 @@ def test_the_command_line_becomes_options(
         given.append(options)
         return 0
 
-    monkeypatch.setattr(aioproducer.cli, "run_demo", take)
+    monkeypatch.setattr(app_module, "run_demo", take)
     assert main(arguments) == 0
     assert given == [expected]
-
-
-@pytest.mark.parametrize(
-    "arguments", [[], ["demo", "--records", "0"], ["demo", "--records", "many"], ["unknown"]]
-)
-def test_a_wrong_command_line_is_refused(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(arguments)
-    assert stopped.value.code == 2
-    assert "usage: aioproducer" in capsys.readouterr().err

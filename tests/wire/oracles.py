@@ -19,11 +19,14 @@ import struct
 import typing
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from kafka.protocol import metadata as kafka_python_metadata  # type: ignore[import-untyped]
 from kafka.protocol import producer as kafka_python_producer
 from kafka.protocol import sasl as kafka_python_sasl
+from kafka.protocol.admin import configs as kafka_python_configs  # type: ignore[import-untyped]
+from kafka.protocol.admin import transactions as kafka_python_transactions
 from kio.schema.errors import ErrorCode
 from kio.serial import entity_reader, entity_writer
 from kio.static.primitive import TZAware, i32Timedelta, i64Timedelta
@@ -38,8 +41,22 @@ def _snake(name: str) -> str:
 # --- kafka-python -------------------------------------------------------------------------------
 
 
+_KAFKA_PYTHON_MODULES = (
+    kafka_python_metadata,
+    kafka_python_producer,
+    kafka_python_sasl,
+    kafka_python_configs,
+    kafka_python_transactions,
+)
+
+
+def has_kafka_python(name: str) -> bool:
+    """Return whether kafka-python knows the message at all: of KIP-714 it knows none."""
+    return any(hasattr(module, name) for module in _KAFKA_PYTHON_MODULES)
+
+
 def _kafka_python_class(name: str) -> Any:
-    for module in (kafka_python_metadata, kafka_python_producer, kafka_python_sasl):
+    for module in _KAFKA_PYTHON_MODULES:
         if hasattr(module, name):
             return getattr(module, name)
     raise AssertionError(f"kafka-python has no {name}")
@@ -206,11 +223,17 @@ class _SchemaEncoder:
         return out + _uvarint(len(tagged)) + b"".join(sections)
 
 
+def schema_of(name: str) -> Any:
+    """Return Apache's schema of a message, from kafka-python or from the few beside this file."""
+    own = Path(__file__).parent / "schemas" / f"{name}.json"
+    folder = importlib.resources.files("kafka.protocol.schemas.resources")
+    text = own.read_text() if own.exists() else (folder / f"{name}.json").read_text()
+    return json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))
+
+
 @functools.cache
 def _schema(name: str) -> Any:
-    folder = importlib.resources.files("kafka.protocol.schemas.resources")
-    text = (folder / f"{name}.json").read_text()
-    schema = json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))
+    schema = schema_of(name)
     _spell_out(schema["fields"], {one["name"]: one for one in schema.get("commonStructs", ())})
     return schema
 

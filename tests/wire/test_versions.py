@@ -1,10 +1,5 @@
 from __future__ import annotations
 
-import importlib.resources
-import json
-import re
-from typing import Any
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +17,7 @@ from aioproducer.wire.versions import (
     request_header_version,
     response_header_version,
 )
+from tests.wire.oracles import schema_of
 
 every_api = pytest.mark.parametrize("api", ApiKey)
 
@@ -29,16 +25,11 @@ every_api = pytest.mark.parametrize("api", ApiKey)
 LAST_FOR_CLIENTS = {ApiKey.ADD_PARTITIONS_TO_TXN: 3}
 
 
-def schema_of(api: ApiKey) -> Any:
-    folder = importlib.resources.files("kafka.protocol.schemas.resources")
-    text = (folder / f"{api.kafka_name}Request.json").read_text()
-    return json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))
-
-
 @every_api
 def test_the_tables_agree_with_apaches_schemas(api: ApiKey) -> None:
-    schema = schema_of(api)
-    low, high = map(int, schema["validVersions"].split("-"))
+    schema = schema_of(f"{api.kafka_name}Request")
+    low, _, high_text = schema["validVersions"].partition("-")
+    low, high = int(low), int(high_text or low)
     stable = high - 1 if schema.get("latestVersionUnstable") else high
     assert schema["apiKey"] == api
     assert low <= SPOKEN[api].minimum

@@ -20,10 +20,31 @@ from aioproducer.wire.messages.add_partitions_to_txn import (
     PartitionResult,
 )
 from aioproducer.wire.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
+from aioproducer.wire.messages.describe_configs import (
+    ConfigResource,
+    ConfigResult,
+    DescribeConfigsRequest,
+    DescribeConfigsResponse,
+)
+from aioproducer.wire.messages.describe_producers import (
+    DescribeProducersRequest,
+    DescribeProducersResponse,
+    PartitionProducers,
+    ProducerState,
+)
+from aioproducer.wire.messages.describe_transactions import (
+    DescribeTransactionsRequest,
+    DescribeTransactionsResponse,
+    TransactionDescription,
+)
 from aioproducer.wire.messages.end_txn import EndTxnRequest, EndTxnResponse
 from aioproducer.wire.messages.find_coordinator import (
     FindCoordinatorRequest,
     FindCoordinatorResponse,
+)
+from aioproducer.wire.messages.get_telemetry_subscriptions import (
+    GetTelemetrySubscriptionsRequest,
+    GetTelemetrySubscriptionsResponse,
 )
 from aioproducer.wire.messages.init_producer_id import (
     InitProducerIdRequest,
@@ -44,6 +65,10 @@ from aioproducer.wire.messages.produce import (
     ProduceTopic,
     ProduceTopicResponse,
     RecordError,
+)
+from aioproducer.wire.messages.push_telemetry import (
+    PushTelemetryRequest,
+    PushTelemetryResponse,
 )
 from aioproducer.wire.messages.sasl_authenticate import (
     SaslAuthenticateRequest,
@@ -67,10 +92,20 @@ __all__ = [
     "ApiVersionsRequest",
     "ApiVersionsResponse",
     "Broker",
+    "ConfigResource",
+    "ConfigResult",
+    "DescribeConfigsRequest",
+    "DescribeConfigsResponse",
+    "DescribeProducersRequest",
+    "DescribeProducersResponse",
+    "DescribeTransactionsRequest",
+    "DescribeTransactionsResponse",
     "EndTxnRequest",
     "EndTxnResponse",
     "FindCoordinatorRequest",
     "FindCoordinatorResponse",
+    "GetTelemetrySubscriptionsRequest",
+    "GetTelemetrySubscriptionsResponse",
     "InitProducerIdRequest",
     "InitProducerIdResponse",
     "MetadataRequest",
@@ -78,6 +113,7 @@ __all__ = [
     "OffsetPartition",
     "OffsetTopic",
     "PartitionMetadata",
+    "PartitionProducers",
     "PartitionResult",
     "ProducePartition",
     "ProducePartitionResponse",
@@ -85,6 +121,9 @@ __all__ = [
     "ProduceResponse",
     "ProduceTopic",
     "ProduceTopicResponse",
+    "ProducerState",
+    "PushTelemetryRequest",
+    "PushTelemetryResponse",
     "RecordError",
     "Request",
     "Response",
@@ -93,6 +132,7 @@ __all__ = [
     "SaslHandshakeRequest",
     "SaslHandshakeResponse",
     "TopicMetadata",
+    "TransactionDescription",
     "TxnOffsetCommitRequest",
     "TxnOffsetCommitResponse",
     "frame_request",

@@ -14,7 +14,11 @@ from aioproducer.wire.versions import FLEXIBLE_FROM, ApiKey, cannot_say
 
 _FLEXIBLE = FLEXIBLE_FROM[ApiKey.METADATA]
 _AUTO_CREATION_FLAG_SINCE = 4
+_AUTHORIZED_OPERATIONS_SINCE = 8
 _TOPIC_ID_SINCE = 10
+
+NOT_ASKED = -(2**31)
+"""What stands for the operations on a topic when nobody asked for them."""
 
 # Indexes count from 0. What is left out is filled up as partitions without a leader, so a single
 # index must not be able to ask for billions of them.
@@ -47,6 +51,8 @@ class TopicMetadata(NamedTuple):
     topic_id: bytes
     is_internal: bool
     partitions: tuple[PartitionMetadata, ...]
+    authorized_operations: int = NOT_ASKED
+    """A bit for each of Kafka's AclOperation that the asker is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,7 @@ class MetadataRequest:
 
     topics: tuple[str, ...] | None
     allow_auto_topic_creation: bool = True
+    include_topic_authorized_operations: bool = False
 
     def encode(self, version: int) -> list[Buffer]:
         flexible = version >= _FLEXIBLE
@@ -102,8 +109,10 @@ class MetadataRequest:
             raise cannot_say(self.API_KEY, version, "that topics must not be created")
         if 8 <= version <= 10:
             out.boolean(False)  # no authorized operations on the cluster
-        if version >= 8:
-            out.boolean(False)  # no authorized operations on the topics
+        if version >= _AUTHORIZED_OPERATIONS_SINCE:
+            out.boolean(self.include_topic_authorized_operations)
+        elif self.include_topic_authorized_operations:
+            raise cannot_say(self.API_KEY, version, "that authorized operations are wanted")
         if flexible:
             out.tagged_fields()
         return [out.getvalue()]
@@ -136,11 +145,10 @@ def _topic(reader: Reader, version: int) -> TopicMetadata:
             f"the {count} partitions of topic {name!r} have indexes up to"
             f" {max(map(_index_of, partitions))}"
         )
-    if version >= 8:
-        reader.int32()  # authorized operations on the topic, which were not asked for
+    operations = reader.int32() if version >= _AUTHORIZED_OPERATIONS_SINCE else NOT_ASKED
     if flexible:
         reader.tagged_fields()
-    return TopicMetadata(error_code, name, topic_id, is_internal, tuple(partitions))
+    return TopicMetadata(error_code, name, topic_id, is_internal, tuple(partitions), operations)
 
 
 def _fixed_partition(reader: Reader, version: int) -> PartitionMetadata:

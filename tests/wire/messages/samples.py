@@ -11,11 +11,16 @@ from aioproducer.wire.messages import (
     AddOffsetsToTxnResponse,
     AddPartitionsToTxnResponse,
     ApiVersionsResponse,
+    DescribeConfigsResponse,
+    DescribeProducersResponse,
+    DescribeTransactionsResponse,
     EndTxnResponse,
     FindCoordinatorResponse,
+    GetTelemetrySubscriptionsResponse,
     InitProducerIdResponse,
     MetadataResponse,
     ProduceResponse,
+    PushTelemetryResponse,
     Response,
     SaslAuthenticateResponse,
     SaslHandshakeResponse,
@@ -195,6 +200,94 @@ VALUES: dict[type[Response], dict[str, Any]] = {
         "producer_id": 4000,
         "producer_epoch": 4,
     },
+    DescribeConfigsResponse: {
+        "throttle_time_ms": 7,
+        "results": [
+            {
+                "error_code": code,
+                "error_message": message,
+                "resource_type": 2,
+                "resource_name": "orders",
+                "configs": [
+                    {
+                        "name": "min.insync.replicas",
+                        "value": "2",
+                        "read_only": False,
+                        "config_source": 5,
+                        "is_sensitive": False,
+                        "synonyms": [{"name": "default", "value": None, "source": 5}],
+                        "config_type": 3,
+                        "documentation": None,
+                    },
+                    {
+                        "name": "secret",
+                        "value": None,
+                        "read_only": True,
+                        "config_source": 1,
+                        "is_sensitive": True,
+                        "synonyms": [],
+                        "config_type": 9,
+                        "documentation": "nobody's business",
+                    },
+                ],
+            }
+            for code, message in ((0, None), (29, "not yours"))
+        ],
+    },
+    DescribeProducersResponse: {
+        "throttle_time_ms": 7,
+        "topics": [
+            {
+                "name": "orders",
+                "partitions": [
+                    {
+                        "partition_index": index,
+                        "error_code": 0,
+                        "error_message": "none",
+                        "active_producers": [
+                            {
+                                "producer_id": 4000 + n,
+                                "producer_epoch": 3,
+                                "last_sequence": 17,
+                                "last_timestamp": 1_700_000_000_000,
+                                "coordinator_epoch": -1,
+                                "current_txn_start_offset": -1,
+                            }
+                            for n in range(2)
+                        ],
+                    }
+                    for index in range(2)
+                ],
+            }
+        ],
+    },
+    DescribeTransactionsResponse: {
+        "throttle_time_ms": 7,
+        "transaction_states": [
+            {
+                "error_code": 0,
+                "transactional_id": "payments",
+                "transaction_state": "Ongoing",
+                "transaction_timeout_ms": 60_000,
+                "transaction_start_time_ms": 1_700_000_000_000,
+                "producer_id": 4000,
+                "producer_epoch": 3,
+                "topics": [{"topic": name, "partitions": [0, 1]} for name in ("orders", "none")],
+            }
+        ],
+    },
+    GetTelemetrySubscriptionsResponse: {
+        "throttle_time_ms": 7,
+        "error_code": 0,
+        "client_instance_id": TOPIC_ID,
+        "subscription_id": -17,
+        "accepted_compression_types": [4, 3, 1, 2],
+        "push_interval_ms": 60_000,
+        "telemetry_max_bytes": 1_048_576,
+        "delta_temporality": True,
+        "requested_metrics": ["org.apache.kafka.producer.", ""],
+    },
+    PushTelemetryResponse: {"throttle_time_ms": 7, "error_code": 117},
 }
 
 API_OF: dict[type[Response], ApiKey] = {
@@ -209,6 +302,11 @@ API_OF: dict[type[Response], ApiKey] = {
     EndTxnResponse: ApiKey.END_TXN,
     SaslHandshakeResponse: ApiKey.SASL_HANDSHAKE,
     SaslAuthenticateResponse: ApiKey.SASL_AUTHENTICATE,
+    DescribeConfigsResponse: ApiKey.DESCRIBE_CONFIGS,
+    DescribeProducersResponse: ApiKey.DESCRIBE_PRODUCERS,
+    DescribeTransactionsResponse: ApiKey.DESCRIBE_TRANSACTIONS,
+    GetTelemetrySubscriptionsResponse: ApiKey.GET_TELEMETRY_SUBSCRIPTIONS,
+    PushTelemetryResponse: ApiKey.PUSH_TELEMETRY,
 }
 
 

@@ -11,7 +11,7 @@ from aioproducer.errors import MalformedResponseError
 from aioproducer.wire.primitives import Reader
 from aioproducer.wire.versions import FLEXIBLE_FROM
 from tests.wire.messages.samples import API_OF, SAMPLE_NAMES, SAMPLES, VALUES, Sample
-from tests.wire.oracles import kafka_python_bytes, kio_bytes, schema_bytes
+from tests.wire.oracles import has_kafka_python, kafka_python_bytes, kio_bytes, schema_bytes
 
 every_sample = pytest.mark.parametrize("sample", SAMPLES, ids=SAMPLE_NAMES)
 flexible_samples = [s for s in SAMPLES if s.version >= FLEXIBLE_FROM[API_OF[s.response]]]
@@ -38,8 +38,10 @@ def decode_or_refuse(sample: Sample, data: bytes) -> None:
 def test_the_samples_are_what_the_oracles_write(sample: Sample) -> None:
     """Otherwise the tests below would prove something about messages that no broker sends."""
     values = VALUES[sample.response]
-    assert kafka_python_bytes(sample.response.__name__, sample.version, values) == sample.data
-    assert kio_bytes(sample.response.__name__, sample.version, values) == sample.data
+    name = sample.response.__name__
+    if has_kafka_python(name):
+        assert kafka_python_bytes(name, sample.version, values) == sample.data
+    assert kio_bytes(name, sample.version, values) == sample.data
 
 
 @every_sample

@@ -14,6 +14,7 @@ from aioproducer.wire.messages import (
     PartitionMetadata,
     TopicMetadata,
 )
+from aioproducer.wire.messages.metadata import NOT_ASKED
 from aioproducer.wire.primitives import ZERO_UUID, Reader
 from aioproducer.wire.versions import ApiKey
 from tests.wire.messages.samples import (
@@ -52,6 +53,7 @@ response_values = st.fixed_dictionaries(
             name=text,
             topic_id=topic_id,
             is_internal=st.booleans(),
+            topic_authorized_operations=int32,
             partitions=rows(
                 error_code=error_code,
                 partition_index=st.integers(0, 7),
@@ -66,14 +68,16 @@ response_values = st.fixed_dictionaries(
 )
 
 
-def request_values(topics: list[str] | None, allow: bool = True) -> dict[str, Any]:
+def request_values(
+    topics: list[str] | None, allow: bool = True, operations: bool = False
+) -> dict[str, Any]:
     return {
         "topics": None
         if topics is None
         else [{"topic_id": ZERO_UUID, "name": name} for name in topics],
         "allow_auto_topic_creation": allow,
         "include_cluster_authorized_operations": False,
-        "include_topic_authorized_operations": False,
+        "include_topic_authorized_operations": operations,
     }
 
 
@@ -102,6 +106,7 @@ def response_of(values: dict[str, Any], version: int) -> MetadataResponse:
                 topic["topic_id"] if version >= 10 else ZERO_UUID,
                 topic["is_internal"],
                 tuple(partition_of(row, version) for row in topic["partitions"]),
+                topic.get("topic_authorized_operations", NOT_ASKED) if version >= 8 else NOT_ASKED,
             )
             for topic in values["topics"]
         ),
@@ -111,13 +116,14 @@ def response_of(values: dict[str, Any], version: int) -> MetadataResponse:
 
 @every_version
 @few_examples
-@given(topics=st.none() | st.lists(text, max_size=4), allow=st.booleans())
+@given(topics=st.none() | st.lists(text, max_size=4), allow=st.booleans(), operations=st.booleans())
 def test_a_request_has_the_bytes_that_others_write_and_understand(
-    version: int, topics: list[str] | None, allow: bool
+    version: int, topics: list[str] | None, allow: bool, operations: bool
 ) -> None:
     allow = allow or version < 4
-    request = MetadataRequest(None if topics is None else tuple(topics), allow)
-    values = request_values(topics, allow)
+    operations = operations and version >= 8
+    request = MetadataRequest(None if topics is None else tuple(topics), allow, operations)
+    values = request_values(topics, allow, operations)
     ours = b"".join(request.encode(version))
     assert ours == kafka_python_bytes("MetadataRequest", version, values)
     assert ours == kio_bytes("MetadataRequest", version, values)
@@ -132,10 +138,12 @@ def test_a_request_has_the_bytes_that_others_write_and_understand(
 def test_a_response_of_other_implementations_is_understood(
     version: int, values: dict[str, Any]
 ) -> None:
-    expected = response_of(values, version)
-    for encode in (kafka_python_bytes, kio_bytes):
-        reader = Reader(encode("MetadataResponse", version, values))
-        assert MetadataResponse.decode(reader, version) == expected
+    # kafka-python holds sets of operations, and would not write a bit that it does not know.
+    unasked = [{**topic, "topic_authorized_operations": NOT_ASKED} for topic in values["topics"]]
+    without = {**values, "topics": unasked}
+    for encode, each in ((kafka_python_bytes, without), (kio_bytes, values)):
+        reader = Reader(encode("MetadataResponse", version, each))
+        assert MetadataResponse.decode(reader, version) == response_of(each, version)
         reader.finish()
 
 
@@ -195,6 +203,14 @@ def test_a_wish_that_the_version_cannot_carry_is_refused(version: int) -> None:
     """Left out in silence, the broker would create topics against the user's word."""
     with pytest.raises(BrokerError, match=r"Metadata version . cannot say") as refusal:
         MetadataRequest(("orders",), allow_auto_topic_creation=False).encode(version)
+    assert refusal.value.code == 35
+
+
+@pytest.mark.parametrize("version", [4, 7])
+def test_rights_cannot_be_asked_of_brokers_that_do_not_tell_them(version: int) -> None:
+    request = MetadataRequest(("orders",), include_topic_authorized_operations=True)
+    with pytest.raises(BrokerError, match=r"Metadata version . cannot say") as refusal:
+        request.encode(version)
     assert refusal.value.code == 35
 
 

@@ -1,0 +1,133 @@
+"""The commands and their options; what they do is in the module of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from aioproducer.cli import WRONG_USE
+from aioproducer.cli.demo import DEFAULT_RECORDS, QUICK_RECORDS, DemoOptions, run_demo
+from aioproducer.cli.doctor import FAIL_ON, DoctorOptions, run_doctor
+from aioproducer.cli.settings import SettingsError, byte_count, read_settings
+from aioproducer.errors import ConfigurationError
+from aioproducer.testing.where import VERSIONS
+from aioproducer.version import __version__
+
+INTERRUPTED = 130
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name; return the exit status."""
+    args = None if arguments is None else list(arguments)
+    try:
+        status = app.main(args, prog_name="aioproducer", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (SettingsError, ConfigurationError) as error:
+        click.echo(f"aioproducer: {error}", err=True)
+        return WRONG_USE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    return status if isinstance(status, int) else 0
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(version)s")
+def app() -> None:
+    """An asyncio-native producer client for Apache Kafka."""
+
+
+@app.command()
+@click.option("--bootstrap", metavar="HOST:PORT,...", help="Use this cluster, start none.")
+@click.option(
+    "--records",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help=f"How many (default {DEFAULT_RECORDS:,}).",
+)
+@click.option("--quick", is_flag=True, help=f"Only {QUICK_RECORDS:,} records.")
+@click.option(
+    "--kafka-version",
+    type=click.Choice(VERSIONS),
+    metavar="VERSION",
+    help=f"Start this Kafka and no other: {', '.join(VERSIONS)}.",
+)
+def demo(bootstrap: str | None, records: int | None, quick: bool, kafka_version: str | None) -> int:
+    """Produce order events, read them back with another client, compare.
+
+    Produces with every codec and compares what a consumer that is not ours reads: count, content,
+    order, partitions, offsets. Starts the Kafka that it needs and ends it. The exit status is 0 if
+    everything is as it was sent.
+    """
+    return run_demo(
+        DemoOptions(
+            records=records or (QUICK_RECORDS if quick else DEFAULT_RECORDS),
+            bootstrap_servers=bootstrap,
+            kafka_version=kafka_version,
+        )
+    )
+
+
+_config = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Settings as Kafka's own tools read them: producer.properties.",
+)
+_bootstrap = click.option("-b", "--bootstrap-server", metavar="HOST:PORT,...", help="The cluster.")
+_property = click.option(
+    "-X",
+    "properties",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting by Kafka's name; beats the file. Repeatable.",
+)
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@app.command()
+@click.argument("topics", nargs=-1, metavar="[TOPIC]...")
+@_config
+@_bootstrap
+@_property
+@click.option("--rate", metavar="BYTES", help="Bytes a second that will be sent: 500k, 20MB.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(list(FAIL_ON)),
+    default="warning",
+    show_default=True,
+    help="From which severity on the exit status is 1.",
+)
+@click.option(
+    "--timeout", type=click.FloatRange(min=0.1), default=30.0, show_default=True, metavar="SECONDS"
+)
+@_as_json
+def doctor(
+    topics: tuple[str, ...],
+    config_file: Path | None,
+    bootstrap_server: str | None,
+    properties: tuple[str, ...],
+    rate: str | None,
+    fail_on: str,
+    timeout: float,
+    as_json: bool,
+) -> int:
+    """Compare a producer's configuration with the cluster and the topics it is for.
+
+    Nothing is produced. The exit status is 0 if all is well, 1 with findings of the severity
+    --fail-on or worse, 2 for a configuration that the producer refuses, 3 if nothing so bad was
+    found but not everything could be looked at.
+    """
+    options = DoctorOptions(
+        topics=topics,
+        bytes_per_second=None if rate is None else byte_count(rate),
+        fail_on=fail_on,
+        timeout=timeout,
+        as_json=as_json,
+    )
+    return run_doctor(read_settings(config_file, bootstrap_server, properties), options)

@@ -1,0 +1,115 @@
+"""Settings from the command line and from files in Java's properties format."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from aioproducer.config_table import BY_NAME, Key, Refused
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+_BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*(|k|m|g|ki|mi|gi)b?(?:/s)?", re.IGNORECASE | re.ASCII)
+_LOGICAL_END = re.compile(r"(?<!\\)(?:\\\\)*\\$")
+_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
+_ENTRY = re.compile(r"((?:\\.|[^\\=:\s])*)\s*[=:]?\s*(.*)", re.DOTALL)
+
+
+class SettingsError(ValueError):
+    """A file or an option cannot be read; the message says which and where."""
+
+
+def read_settings(
+    file: Path | None, bootstrap_server: str | None, properties: Sequence[str]
+) -> dict[str, object]:
+    """Return the settings of a file, with those of the command line above them.
+
+    Raises:
+        SettingsError: the file is missing or damaged, or an option is not KEY=VALUE.
+    """
+    settings: dict[str, object] = {} if file is None else dict(_read(file))
+    for text in properties:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise SettingsError(f"-X takes KEY=VALUE, not {text!r}")
+        settings[_plain(key.strip())] = value.strip()
+    if bootstrap_server is not None:
+        settings["bootstrap.servers"] = bootstrap_server
+    return settings
+
+
+def parse_properties(text: str) -> dict[str, str]:
+    """Return the entries of a file in Java's properties format; a later one of a key counts."""
+    found = {}
+    for line in _logical_lines(text):
+        match = _ENTRY.fullmatch(line)
+        assert match is not None
+        found[_unescaped(match[1])] = _unescaped(match[2])
+    return found
+
+
+def byte_count(text: str) -> float:
+    """Return a number of bytes such as 500k, 20MB or 1.5MiB.
+
+    Raises:
+        SettingsError: it is something else, or nothing.
+    """
+    match = _BYTES.fullmatch(text.strip())
+    value = float(match[1]) * _UNITS[match[2].lower()] if match else 0.0
+    if value <= 0:
+        raise SettingsError(f"{text!r} is no number of bytes; write 500k, 20MB or 1.5MiB")
+    return value
+
+
+def _read(file: Path) -> dict[str, str]:
+    try:
+        text = file.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{file} is not a text file") from error
+    except OSError as error:
+        raise SettingsError(f"cannot read {file}: {error.strerror}") from error
+    settings: dict[str, str] = {}
+    for name, value in parse_properties(text).items():
+        key = BY_NAME.get(name)
+        if key is not None and _says_nothing(key, value):
+            continue
+        settings[_plain(name)] = value
+    return settings
+
+
+def _says_nothing(key: Key, value: str) -> bool:
+    """Return whether a file made for Java sets what only Java needs, or nothing at all."""
+    only_java = key.python in ("key_serializer", "value_serializer") and value.startswith(
+        "org.apache.kafka.common.serialization."
+    )
+    return only_java or (isinstance(key.status, Refused) and not value)
+
+
+def _plain(name: str) -> str:
+    key = BY_NAME.get(name)
+    return name if key is None else key.kafka
+
+
+def _logical_lines(text: str) -> Iterator[str]:
+    """Put together what a backslash at the end continues; leave out comments and empty lines."""
+    begun = ""
+    for raw in text.splitlines():
+        line = raw.lstrip(" \t\f")
+        if not begun and (not line or line[0] in "#!"):
+            continue
+        if _LOGICAL_END.search(line):
+            begun += line[:-1]
+            continue
+        yield begun + line
+        begun = ""
+    if begun:
+        yield begun
+
+
+def _unescaped(text: str) -> str:
+    def replacement(match: re.Match[str]) -> str:
+        code = match[1]
+        return chr(int(code[1:], 16)) if len(code) == 5 else _ESCAPES.get(code, code)
+
+    return _ESCAPE.sub(replacement, text)

@@ -1,0 +1,88 @@
+"""Settings files are read as Java reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aioproducer.cli.settings import SettingsError, byte_count, parse_properties, read_settings
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("acks=all", {"acks": "all"}),
+        ("acks = all", {"acks": "all"}),
+        ("acks: all", {"acks": "all"}),
+        ("acks all", {"acks": "all"}),
+        ("acks", {"acks": ""}),
+        ("acks=", {"acks": ""}),
+        ("# one\n! two\n\n  \t\nacks=1", {"acks": "1"}),
+        ("acks=1\nacks=all", {"acks": "all"}),
+        ("a=1,\\\n   2,\\\n   3", {"a": "1,2,3"}),
+        ("a=x\\\n# no comment", {"a": "x# no comment"}),
+        ("a=ends\\\\\nb=2", {"a": "ends\\", "b": "2"}),
+        ("path=C:\\\\x\\ty", {"path": "C:\\x\ty"}),
+        ("name=caf\\u00e9", {"name": "café"}),
+        ("a\\ b\\=c=d=e", {"a b=c": "d=e"}),
+        ("a = b # kept", {"a": "b # kept"}),
+        ("a=b \r\nc=d", {"a": "b ", "c": "d"}),
+        ("a=open\\", {"a": "open"}),
+        ("", {}),
+    ],
+)
+def test_a_properties_file_is_read_as_java_does(text: str, expected: dict[str, str]) -> None:
+    assert parse_properties(text) == expected
+
+
+def test_the_command_line_beats_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "producer.properties"
+    file.write_text("bootstrap.servers=a:1\nacks=1\nlinger.ms=7\n")
+    settings = read_settings(file, "b:2", ["acks=all", "batch.size = 100"])
+    assert settings == {
+        "bootstrap.servers": "b:2", "acks": "all", "linger.ms": "7", "batch.size": "100",
+    }  # fmt: skip
+
+
+def test_both_names_of_a_key_are_one(tmp_path: Path) -> None:
+    file = tmp_path / "producer.properties"
+    file.write_text("linger_ms=7\n")
+    assert read_settings(file, None, ["linger.ms=9"]) == {"linger.ms": "9"}
+
+
+def test_what_only_java_needs_is_left_out(tmp_path: Path) -> None:
+    """A file that a Java producer uses is to be checked as it is."""
+    file = tmp_path / "producer.properties"
+    serializer = "org.apache.kafka.common.serialization.StringSerializer"
+    file.write_text(f"key.serializer={serializer}\nvalue.serializer={serializer}\nacks=all\n")
+    assert read_settings(file, None, []) == {"acks": "all"}
+
+
+@pytest.mark.parametrize("option", ["acks", "=1", " =1", ""])
+def test_an_option_without_a_key_or_value_is_refused(option: str) -> None:
+    with pytest.raises(SettingsError, match="KEY=VALUE"):
+        read_settings(None, None, [option])
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"nowhere\.properties: No such file"):
+        read_settings(tmp_path / "nowhere.properties", None, [])
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match="not a text file"):
+        read_settings(binary, None, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("500", 500), ("500k", 5e5), ("20MB", 2e7), ("1.5MiB", 1.5 * 2**20), ("2 GB/s", 2e9)],
+)
+def test_numbers_of_bytes(text: str, expected: float) -> None:
+    assert byte_count(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "0", "-5", "many", "5 bytes", "1e6", "٣"])
+def test_what_is_no_number_of_bytes_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="no number of bytes"):
+        byte_count(text)
