@@ -29,7 +29,7 @@ lint: .venv/.installed-dev  ## style, types, layers and generated pages
 	$(BIN)/python tools/generate_reference.py --check
 	$(BIN)/python tools/check_pins.py
 
-bench: .venv/.installed-dev  ## compare with aiokafka and confluent-kafka; ARGS=--tls: with TLS and without
+bench: .venv/.installed-dev  ## compare with other producers, of Python and not; ARGS=--tls: with TLS and without
 	$(BIN)/python -m benchmarks $(ARGS)
 
 torture: .venv/.installed-dev  ## an hour of faults on a real cluster; nothing lost, repeated, reordered

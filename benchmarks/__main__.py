@@ -1,6 +1,6 @@
-"""``python -m benchmarks``: run the plan, print a table for each scenario.
+"""``python -m benchmarks``: measure, print a table for each scenario, write a report.
 
-``python -m benchmarks transactions`` measures transactions instead.
+Other commands: ``targets``, ``report``, ``allocations``, ``transactions``, ``prepare``.
 """
 
 from __future__ import annotations
@@ -10,37 +10,40 @@ import os
 import platform
 import sys
 import time
-import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
 
 from aioproducer.testing.where import BOOTSTRAP_VARIABLE
+from benchmarks import transactions
 from benchmarks.arguments import Settings, parse
 from benchmarks.cluster import ClusterError, ClusterProcess, Source
-from benchmarks.job import Measurement
 from benchmarks.noise import load_average
 from benchmarks.peers import PEERS
-from benchmarks.plan import Scenario, scenarios
-from benchmarks.report import remarks, scenario_table
-from benchmarks.runner import PeerResults, run_scenario
+from benchmarks.plan import Table
+from benchmarks.report import cells, markdown, remarks
+from benchmarks.runner import Runner, Target
+from benchmarks.sections import ON_ANY_CLUSTER, tables
+from benchmarks.standin.build import BuildError
+from benchmarks.standin.process import StandInProcess
+from benchmarks.store import Store
 from benchmarks.tls import compare_protocols
-from benchmarks.transactions import main as measure_transactions
 
 
-def main() -> int:
-    if sys.argv[1:2] == ["transactions"]:
-        return measure_transactions(sys.argv[2:])
-    settings = parse()
+def main(arguments: Sequence[str]) -> int:
+    commands: dict[str, Callable[[Sequence[str]], int]] = {
+        "transactions": transactions.main,
+        "prepare": prepare,
+    }
+    if arguments and arguments[0] in commands:
+        return commands[arguments[0]](arguments[1:])
+    settings = parse(arguments)
     if settings.tls:
         return compare_protocols(settings, _progress)
     try:
-        with ClusterProcess(
-            choose_source(settings, os.environ),
-            nodes=settings.brokers,
-            bootstrap_servers=settings.bootstrap,
-        ) as cluster:
-            return _run(settings, cluster)
+        with start_cluster(settings, choose_source(settings, os.environ)) as cluster:
+            return _run(settings, cluster, arguments)
     except ClusterError as error:
         _progress(str(error))
         return 1
@@ -49,77 +52,96 @@ def main() -> int:
 
 
 def choose_source(settings: Settings, environment: Mapping[str, str]) -> Source:
-    """Return where the cluster comes from: what was asked for, else the named or mock brokers."""
+    """Return where the cluster comes from: what was asked for, else the named one, or ours."""
     if settings.cluster is not None:
         return settings.cluster
-    return "real" if environment.get(BOOTSTRAP_VARIABLE) else "embedded"
+    named = settings.bootstrap is not None or environment.get(BOOTSTRAP_VARIABLE)
+    return "real" if named else "stand-in"
 
 
-def _run(settings: Settings, cluster: ClusterProcess) -> int:
+def start_cluster(
+    settings: Settings, source: Source
+) -> AbstractContextManager[StandInProcess | ClusterProcess]:
+    if source == "stand-in":
+        return StandInProcess(settings.brokers, settings.verify, in_python=settings.python_stand_in)
+    return ClusterProcess(source, nodes=settings.brokers, bootstrap_servers=settings.bootstrap)
+
+
+def prepare(_arguments: Sequence[str] = ()) -> int:
+    """Compile and download whatever is not there yet, so that no run has to."""
+    for peer in PEERS.values():
+        missing = peer.missing()
+        try:
+            if missing is None:
+                peer.prepare()
+            print(f"{peer.name} {peer.version()}: {'ready' if missing is None else missing}")
+        except BuildError as error:
+            print(f"{peer.name}: {error}")
+    with StandInProcess() as stand_in:
+        print(stand_in.description)
+    return 0
+
+
+def _run(
+    settings: Settings, cluster: StandInProcess | ClusterProcess, arguments: Sequence[str]
+) -> int:
     started = time.monotonic()
+    store = Store(settings.results, resume=settings.resume)
     environment = describe_machine(settings, cluster)
+    store.describe({**environment, "arguments": json.dumps(list(arguments))})
     for name, value in environment.items():
         print(f"- {name}: {value}")
-    collected: list[dict[str, Any]] = []
-    good = True
-    for scenario in scenarios(settings):
-        title = scenario.title(settings)
-        _progress(title)
-        topic = f"benchmark-{uuid.uuid4().hex[:12]}"
-        results = run_scenario(scenario, settings, cluster, topic, _progress)
-        print(f"\n### {title}\n\n{scenario_table(scenario, results)}")
-        for line in remarks(results):
-            print(f"\n{line}")
-        sys.stdout.flush()
-        collected.append(as_json(title, scenario, results))
-        good = good and not any(result.problems for result in results.values())
-    print(f"\n{time.monotonic() - started:.0f} s; load average afterwards: {load_average()}")
+    runner = Runner(cluster, store, started + settings.minutes * 60, _progress)
+    for table in tables(settings):
+        if table.section not in ON_ANY_CLUSTER and not isinstance(cluster, StandInProcess):
+            continue
+        runner.run(table)
+        show(table, store)
+    afterwards = f"{time.monotonic() - started:.0f} s; load average afterwards: {load_average()}"
+    print(f"\n{afterwards}")
+    store.describe({"afterwards": afterwards})
     if settings.json is not None:
-        document = {"environment": environment, "scenarios": collected}
-        settings.json.write_text(json.dumps(document, indent=2) + "\n")
-    return 0 if good else 1
+        settings.json.write_text(json.dumps(as_json(store), indent=2) + "\n")
+    return 0 if runner.good else 1
 
 
-def describe_machine(settings: Settings, cluster: ClusterProcess) -> dict[str, str]:
+def show(table: Table, store: Store) -> None:
+    """Print one table with what has to be known beside it."""
+    results = store.results(table.section, table.name)
+    print(f"\n### {table.title}\n\n{markdown(*cells(table, results))}")
+    for line in [*([table.note] if table.note else []), *remarks(results)]:
+        print(f"\n{line}")
+    sys.stdout.flush()
+
+
+def describe_machine(settings: Settings, cluster: Target) -> dict[str, str]:
     """Return what a reader needs to compare the figures with others."""
     versions = {PEERS[name].distribution: PEERS[name].version() for name in settings.peers}
+    description: str = getattr(cluster, "description", "")
     return {
         "clients": ", ".join(f"{name} {version}" for name, version in versions.items()),
-        "cluster": f"{cluster.description}, {settings.partitions} partitions",
+        "cluster": description,
         "Python": f"{platform.python_implementation()} {platform.python_version()},"
         f" {settings.loop}",
         "machine": f"{os.cpu_count()} CPUs, {platform.system()} {platform.machine()}",
         "load average before": load_average(),
         "rounds": f"{settings.rounds}, alternating; medians; (n x) is the ratio to aiokafka",
-        "batch size": "each client's default"
+        "batch size": "each client's default, where the title says nothing else"
         if settings.batch_size is None
         else f"{settings.batch_size}",
     }
 
 
-def as_json(title: str, scenario: Scenario, results: Mapping[str, PeerResults]) -> dict[str, Any]:
-    """Return one scenario with every single run."""
-    return {
-        "title": title,
-        **asdict(scenario),
-        "peers": {
-            peer: {
-                "runs": [_run_as_json(run) for run in result.runs],
-                "other_cores": result.other_cores,
-                "problems": result.problems,
-                "missing": result.missing,
-            }
-            for peer, result in results.items()
-        },
-    }
-
-
-def _run_as_json(run: Measurement) -> dict[str, Any]:
-    return {
-        **asdict(run),
-        "records_per_second": run.records_per_second,
-        "cpu_per_million": run.cpu_per_million,
-    }
+def as_json(store: Store) -> dict[str, Any]:
+    """Return every single run."""
+    runs = []
+    for run in store.runs:
+        fields = asdict(run)
+        if run.measurement is not None:
+            fields["records_per_second"] = run.measurement.records_per_second
+            fields["cpu_per_million"] = run.measurement.cpu_per_million
+        runs.append(fields)
+    return {"environment": store.environment, "runs": runs}
 
 
 def _progress(line: str) -> None:
@@ -127,4 +149,4 @@ def _progress(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

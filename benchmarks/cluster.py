@@ -15,13 +15,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from aioproducer.testing.judge import end_offsets
 from aioproducer.testing.where import BOOTSTRAP_VARIABLE, EMBEDDED, start_kafka
 
-Source = Literal["embedded", "real"]
+Source = Literal["stand-in", "embedded", "real"]
 
 _STOP_SECONDS = 60
 _COUNT_SECONDS = 15
@@ -31,36 +32,24 @@ class ClusterError(RuntimeError):
     """The cluster cannot be had, or refused a request."""
 
 
-class ClusterProcess:
-    """A cluster to measure against: embedded, real, or the one at ``bootstrap_servers``."""
+class ChildCluster:
+    """A cluster in a child that answers each line with a line of JSON."""
 
-    def __init__(
-        self, source: Source, *, nodes: int = 3, bootstrap_servers: str | None = None
-    ) -> None:
-        self._arguments = [source, str(nodes)]
-        self._environment = dict(os.environ)
-        if bootstrap_servers is not None:
-            self._arguments[0] = "real"
-            self._environment[BOOTSTRAP_VARIABLE] = bootstrap_servers
+    command: Sequence[str]
+    environment: Mapping[str, str] | None = None
+
+    def __init__(self) -> None:
         self.bootstrap_servers = ""
         self.description = ""
 
-    def create_topic(self, name: str, partitions: int) -> None:
-        self._ask("create", name, partitions)
-
-    def delete_topic(self, name: str) -> None:
-        self._ask("delete", name)
-
-    def record_count(self, topic: str) -> int:
-        """Return the sum of the end offsets."""
-        count: int = self._ask("count", topic)
-        return count
-
-    def _ask(self, *request: object) -> Any:
+    def _ask(self, *request: str | int) -> Any:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.write(self._line(request) + "\n")
         self._process.stdin.flush()
         return self._answer()
+
+    def _line(self, request: tuple[str | int, ...]) -> str:
+        return " ".join(map(str, request))
 
     def _answer(self) -> Any:
         assert self._process.stdout is not None
@@ -74,10 +63,10 @@ class ClusterProcess:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.cluster", *self._arguments],
+            self.command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=self._environment,
+            env=self.environment,
             text=True,
         )
         try:
@@ -105,6 +94,38 @@ class ClusterProcess:
             self._process.kill()
             self._process.wait()
         self._process.stdout.close()
+
+
+class ClusterProcess(ChildCluster):
+    """A cluster to measure against: embedded, real, or the one at ``bootstrap_servers``."""
+
+    def __init__(
+        self, source: Source, *, nodes: int = 3, bootstrap_servers: str | None = None
+    ) -> None:
+        super().__init__()
+        environment = dict(os.environ)
+        if bootstrap_servers is not None:
+            source = "real"
+            environment[BOOTSTRAP_VARIABLE] = bootstrap_servers
+        self.command = [sys.executable, "-m", "benchmarks.cluster", source, str(nodes)]
+        self.environment = environment
+
+    def _line(self, request: tuple[str | int, ...]) -> str:
+        return json.dumps(request)
+
+    def create_topic(self, name: str, partitions: int) -> None:
+        self._ask("create", name, partitions)
+
+    def delete_topic(self, name: str) -> None:
+        self._ask("delete", name)
+
+    def record_count(self, topic: str) -> int:
+        """Return the sum of the end offsets."""
+        count: int = self._ask("count", topic)
+        return count
+
+    def check(self) -> None:
+        """Real brokers refuse what is wrong; nothing is to be asked afterwards."""
 
 
 def serve(source: str, nodes: int) -> None:

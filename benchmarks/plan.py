@@ -1,80 +1,68 @@
-"""What is measured, and in which order."""
+"""What is measured: tables of jobs, and in which order their rows take turns."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from benchmarks.arguments import Settings
-from benchmarks.job import Job, Kind
+from benchmarks.job import Job, Measurement
+
+Figure = Callable[[Measurement], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its figure of a run, how it is written, whether its ratio is shown too."""
+
+    name: str
+    figure: Figure
+    form: str = ",.2f"
+    ratio: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
-    """One table: a load that every client gets alike."""
+class Table:
+    """Rows that are measured in turns, and so may be compared."""
 
-    kind: Kind
-    value_size: int
-    linger_ms: int
-    seconds: float
-
-    def title(self, settings: Settings) -> str:
-        """Return the heading of the table."""
-        codec = "" if settings.compression == "none" else f", {settings.compression}"
-        keys = "16 B keys" if settings.keys else "16 B keys never seen before"
-        load = f"{self.value_size} B values, {keys}{codec}, linger {self.linger_ms} ms"
-        if self.kind == "throughput":
-            return f"Throughput: {load}, at most {settings.window} un-awaited"
-        return f"Latency: {load}, {settings.rate} records/s"
-
-    def job(self, settings: Settings, peer: str, bootstrap_servers: str, topic: str) -> Job:
-        """Return what ``peer`` has to do."""
-        return Job(
-            peer=peer,
-            kind=self.kind,
-            bootstrap_servers=bootstrap_servers,
-            topic=topic,
-            value_size=self.value_size,
-            linger_ms=self.linger_ms,
-            seconds=self.seconds,
-            warm_up=settings.warm_up,
-            window=settings.window,
-            rate=settings.rate,
-            keys=settings.keys,
-            batch_size=settings.batch_size,
-            compression=settings.compression,
-            loop=settings.loop,
-        )
+    section: str
+    name: str
+    """Tells it from the section's other tables, and stays the same between releases."""
+    title: str
+    rows: Mapping[str, Job]
+    columns: Sequence[Column]
+    reference: str | None = None
+    """The row that ratios refer to."""
+    rounds: int = 1
+    label: str = "client"
+    note: str = ""
+    noisy: Sequence[str] = field(default=())
+    """The columns whose spread between rounds is shown."""
 
 
-def scenarios(settings: Settings) -> list[Scenario]:
-    """Return the tables that were asked for, in their order."""
-    wanted: list[Scenario] = []
-    if "throughput" in settings.measure:
-        wanted += [
-            Scenario(
-                kind="throughput",
-                value_size=size,
-                linger_ms=settings.linger_ms,
-                seconds=settings.seconds,
-            )
-            for size in settings.sizes
-        ]
-    if "latency" in settings.measure:
-        wanted += [
-            Scenario(
-                kind="latency",
-                value_size=settings.latency_size,
-                linger_ms=linger_ms,
-                seconds=settings.latency_seconds,
-            )
-            for linger_ms in settings.latency_linger_ms
-        ]
-    return wanted
-
-
-def turns(peers: Sequence[str], rounds: int) -> Iterator[tuple[int, str]]:
-    """Yield (round, client): A B C A B C, so that a disturbance hits all of them alike."""
+def turns(rows: Sequence[str], rounds: int) -> Iterator[tuple[int, str]]:
+    """Yield (round, row): A B C A B C, so that a disturbance hits all of them alike."""
     for number in range(1, rounds + 1):
-        for peer in peers:
-            yield number, peer
+        for row in rows:
+            yield number, row
+
+
+def extra(name: str) -> Figure:
+    """Return the figure of that name, ``None`` where a run has none."""
+    return lambda run: run.extra.get(name)
+
+
+def rate(run: Measurement) -> float | None:
+    return run.records_per_second or None
+
+
+def cpu(run: Measurement) -> float | None:
+    return run.cpu_per_million or None
+
+
+def percentile(name: str) -> Figure:
+    return lambda run: run.latency_ms.get(name)
+
+
+def keys_in_words(settings: Settings) -> str:
+    return "16 B keys" if settings.keys else "16 B keys never seen before"

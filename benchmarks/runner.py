@@ -1,41 +1,46 @@
-"""Runs the plan: each client in a process of its own, each run's records counted afterwards."""
+"""Runs the plan: each run in a process of its own, its records counted afterwards."""
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
-import sys
+import time
+import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Protocol
 
-from benchmarks.arguments import Settings
-from benchmarks.cluster import ClusterProcess
+from benchmarks.cluster import ClusterError
 from benchmarks.job import Job, Measurement
 from benchmarks.noise import other_cores, read_busy
 from benchmarks.peers import PEERS
-from benchmarks.plan import Scenario, turns
+from benchmarks.plan import Table, turns
+from benchmarks.standin.build import BuildError
+from benchmarks.standin.process import Counts, StandInProcess
+from benchmarks.store import Run, Store, digest
 
 Say = Callable[[str], None]
 
-_PATIENCE_SECONDS = 90.0
-
-
-@dataclass(slots=True)
-class PeerResults:
-    """One client's rounds in one scenario."""
-
-    runs: list[Measurement] = field(default_factory=list)
-    other_cores: list[float] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    missing: str | None = None
-    """The module that is not installed; then nothing was measured."""
+_PATIENCE_SECONDS = 60.0
+OUT_OF_TIME = "the time was up"
 
 
 class Target(Protocol):
     """A cluster as far as a run needs it."""
 
+    @property
+    def bootstrap_servers(self) -> str: ...
+
+    def create_topic(self, name: str, partitions: int) -> None: ...
+
+    def delete_topic(self, name: str) -> None: ...
+
     def record_count(self, topic: str) -> int:
         """Return the sum of the end offsets."""
+
+    def check(self) -> None:
+        """Raises ``ClusterError`` if anything that arrived was wrong."""
 
 
 class RunError(RuntimeError):
@@ -49,55 +54,162 @@ def run_job(job: Job, cluster: Target) -> Measurement:
         RunError: the client failed, was too slow, or records are missing or there twice.
     """
     before = cluster.record_count(job.topic)
-    try:
-        worker = subprocess.run(
-            [sys.executable, "-m", "benchmarks.worker", job.to_json()],
-            capture_output=True,
-            text=True,
-            timeout=job.warm_up + job.seconds + _PATIENCE_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise RunError(f"was not done after {error.timeout:g} s") from None
-    if worker.returncode != 0:
-        lines = worker.stderr.strip().splitlines() or [f"exit status {worker.returncode}"]
-        raise RunError(lines[-1])
-    measurement = Measurement.from_json(worker.stdout)
+    measurement = Measurement.from_json(_run_process(job))
     arrived = cluster.record_count(job.topic) - before
     if arrived != measurement.sent:
         raise RunError(f"sent {measurement.sent} records, the cluster got {arrived}")
+    try:
+        cluster.check()
+    except ClusterError as error:
+        raise RunError(str(error)) from None
     return measurement
 
 
-def run_scenario(
-    scenario: Scenario, settings: Settings, cluster: ClusterProcess, topic: str, say: Say
-) -> dict[str, PeerResults]:
-    """Let the clients take turns; returns their results in the order of ``settings.peers``."""
-    results = {peer: PeerResults(missing=PEERS[peer].missing()) for peer in settings.peers}
-    present = [peer for peer in settings.peers if results[peer].missing is None]
-    cluster.create_topic(topic, settings.partitions)
+def _run_process(job: Job) -> str:
+    peer = PEERS[job.peer]
+    job = replace(job, warm_up=max(job.warm_up, peer.warm_up_at_least))
     try:
-        for number, peer in turns(present, settings.rounds):
-            job = scenario.job(settings, peer, cluster.bootstrap_servers, topic)
-            where = f"  round {number}/{settings.rounds}, {peer}: "
-            busy = read_busy()
-            try:
-                measurement = run_job(job, cluster)
-            except RunError as error:
-                results[peer].problems.append(str(error))
-                say(f"{where}FAILED: {error}")
+        command = peer.command(job)
+    except BuildError as error:
+        raise RunError(f"could not be built: {error}") from None
+    patience = job.warm_up + job.seconds + _PATIENCE_SECONDS
+    patience += job.parameters.get("patience", 0.0)
+    # A session of its own: the metronome or a JVM's helpers have to end with it.
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=peer.surroundings(),
+        start_new_session=True,
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=patience)
+        except subprocess.TimeoutExpired:
+            _kill(process)
+            raise RunError(f"was not done after {patience:g} s") from None
+        except BaseException:
+            _kill(process)
+            raise
+    if process.returncode != 0:
+        lines = errors.strip().splitlines() or [f"exit status {process.returncode}"]
+        raise RunError(lines[-1])
+    return output
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+class Runner:
+    """Takes tables through their rounds until the time is up.
+
+    Args:
+        cluster: what is measured against.
+        store: where each run goes, and what needs no repeating.
+        deadline: the monotonic time after which no run begins.
+        say: told of each run.
+    """
+
+    def __init__(self, cluster: Target, store: Store, deadline: float, say: Say) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._deadline = deadline
+        self._say = say
+        self.good = True
+
+    def run(self, table: Table) -> None:
+        """Let the rows take turns; every run is in the store when this returns."""
+        self._say(table.title)
+        present = []
+        for row, job in table.rows.items():
+            missing = PEERS[job.peer].missing()
+            if missing is None:
+                present.append(row)
+            else:
+                self._store.add(self._noted(table, row, 1, missing=f"{missing} is not installed"))
+        for number, row in turns(present, table.rounds):
+            job = table.rows[row]
+            if self._store.has(table.section, table.name, row, number, digest(job)):
                 continue
-            results[peer].runs.append(measurement)
-            others = other_cores(busy, read_busy())
-            if others is not None:
-                results[peer].other_cores.append(others)
-            say(where + _in_short(measurement))
-    finally:
-        cluster.delete_topic(topic)
-    return results
+            if time.monotonic() > self._deadline:
+                self._store.add(self._noted(table, row, number, missing=OUT_OF_TIME))
+                continue
+            self._say(f"  round {number}/{table.rounds}, {row}: {self._once(table, row, number)}")
+
+    def _once(self, table: Table, row: str, number: int) -> str:
+        busy = read_busy()
+        try:
+            measurement = self._measure(table.rows[row])
+        except (RunError, ClusterError) as error:
+            self.good = False
+            self._store.add(self._noted(table, row, number, problem=str(error)))
+            return f"FAILED: {error}"
+        noted = self._noted(table, row, number)
+        self._store.add(
+            replace(noted, measurement=measurement, other_cores=other_cores(busy, read_busy()))
+        )
+        return in_short(table, measurement)
+
+    def _noted(
+        self,
+        table: Table,
+        row: str,
+        number: int,
+        *,
+        problem: str | None = None,
+        missing: str | None = None,
+    ) -> Run:
+        return Run(
+            section=table.section,
+            table=table.name,
+            row=row,
+            round=number,
+            digest=digest(table.rows[row]),
+            problem=problem,
+            missing=missing,
+        )
+
+    def _measure(self, job: Job) -> Measurement:
+        """Run ``job`` on topics of its own, so that no run finds what another one left."""
+        topic = f"benchmark-{uuid.uuid4().hex[:12]}"
+        cluster = self._cluster
+        placed = job.at(cluster.bootstrap_servers, topic)
+        if not isinstance(cluster, StandInProcess):
+            cluster.create_topic(topic, job.partitions)
+            try:
+                return run_job(placed, cluster)
+            finally:
+                cluster.delete_topic(topic)
+        cluster.create_topic(topic, job.partitions, job.topics)
+        try:
+            cluster.reset()
+            before = cluster.counts()
+            measurement = run_job(placed, cluster)
+            return replace(
+                measurement, extra={**measurement.extra, **wire_figures(before, cluster.counts())}
+            )
+        finally:
+            cluster.delete_topic(topic)
 
 
-def _in_short(run: Measurement) -> str:
-    if run.latency_ms:
-        return f"p50 {run.latency_ms['p50']:.2f} ms, p99 {run.latency_ms['p99']:.2f} ms"
-    return f"{run.records_per_second:,.0f} messages/s, {run.cpu_per_million:.2f} CPU s/M"
+def wire_figures(before: Counts, after: Counts) -> dict[str, float]:
+    """Return what the stand-in saw of a run, its warm-up included."""
+    figures = {"repeated batches": float(after.duplicates)}
+    if after.records:
+        figures["records per batch"] = after.records / after.batches
+        figures["batches per request"] = after.batches / after.requests
+        figures["bytes per record"] = after.bytes / after.records
+        figures["stand-in CPU s/M"] = (after.cpu_seconds - before.cpu_seconds) / after.records * 1e6
+    return figures
+
+
+def in_short(table: Table, run: Measurement) -> str:
+    """Return the first few figures of a run."""
+    parts = []
+    for column in table.columns:
+        value = column.figure(run)
+        if value is not None:
+            parts.append(f"{column.name} {value:{column.form}}")
+    return ", ".join(parts[:4])

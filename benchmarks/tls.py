@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 
 from aioproducer.testing.cluster import ClusterStartError, KafkaUnavailableError
 from aioproducer.testing.judge import end_offsets
 from aioproducer.testing.secure import USERS, SecureCluster
 from benchmarks.arguments import Settings
 from benchmarks.figures import median, spread
-from benchmarks.job import KEY_SIZE, Job, Measurement
-from benchmarks.plan import scenarios, turns
-from benchmarks.report import table
+from benchmarks.job import Measurement
+from benchmarks.plan import Table, turns
+from benchmarks.report import markdown
 from benchmarks.runner import RunError, run_job
+from benchmarks.sections import throughput
 
 _PEER = "aioproducer"
 
@@ -21,11 +23,16 @@ _PEER = "aioproducer"
 class _Counter:
     """Counts through the listener that is always open."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, cluster: SecureCluster) -> None:
+        self.bootstrap_servers = cluster.bootstrap_servers
+        self.create_topic = cluster.create_topic
+        self.delete_topic = cluster.delete_topic
 
     def record_count(self, topic: str) -> int:
-        return sum(end_offsets(self._bootstrap_servers, topic).values())
+        return sum(end_offsets(self.bootstrap_servers, topic).values())
+
+    def check(self) -> None:
+        """Real brokers refuse what is wrong."""
 
 
 def compare_protocols(settings: Settings, say: Callable[[str], None]) -> int:
@@ -34,12 +41,11 @@ def compare_protocols(settings: Settings, say: Callable[[str], None]) -> int:
         with SecureCluster(settings.brokers, measured=True) as cluster:
             print(f"- cluster: {cluster.describe()}, {settings.partitions} partitions")
             good = True
-            for scenario in scenarios(settings):
-                if scenario.kind == "throughput":
-                    title = scenario.title(settings)
-                    runs = _measure(settings, cluster, scenario.value_size, say)
-                    print(f"\n### {title}\n\n{_table(runs, scenario.value_size)}")
-                    good = good and all(runs.values())
+            for table in throughput.tables(settings)[: len(settings.sizes)]:
+                runs = _measure(settings, cluster, table, say)
+                job = table.rows[_PEER]
+                print(f"\n### {table.title}\n\n{_table(runs, job.record_size)}")
+                good = good and all(runs.values())
             return 0 if good else 1
     except (KafkaUnavailableError, ClusterStartError) as error:
         say(str(error))
@@ -63,22 +69,18 @@ def _protocols(cluster: SecureCluster) -> dict[str, tuple[str, dict[str, str]]]:
 
 
 def _measure(
-    settings: Settings, cluster: SecureCluster, value_size: int, say: Callable[[str], None]
+    settings: Settings, cluster: SecureCluster, table: Table, say: Callable[[str], None]
 ) -> dict[str, list[Measurement]]:
     protocols = _protocols(cluster)
     runs: dict[str, list[Measurement]] = {name: [] for name in protocols}
-    (scenario,) = [
-        each
-        for each in scenarios(settings)
-        if each.kind == "throughput" and each.value_size == value_size
-    ]
-    counter = _Counter(cluster.bootstrap_servers)
+    counter = _Counter(cluster)
     topic = f"benchmark-{uuid.uuid4().hex[:12]}"
     cluster.create_topic(topic, settings.partitions)
     for number, name in turns(list(protocols), settings.rounds):
         servers, options = protocols[name]
-        job: Job = scenario.job(settings, _PEER, servers, topic)
-        job.options.update({"security.protocol": name, **options})
+        job = replace(
+            table.rows[_PEER].at(servers, topic), options={"security.protocol": name, **options}
+        )
         try:
             run = run_job(job, counter)
         except RunError as error:
@@ -89,7 +91,7 @@ def _measure(
     return runs
 
 
-def _table(runs: dict[str, list[Measurement]], value_size: int) -> str:
+def _table(runs: dict[str, list[Measurement]], record_size: int) -> str:
     rows = []
     for name, measured in runs.items():
         if not measured:
@@ -101,9 +103,9 @@ def _table(runs: dict[str, list[Measurement]], value_size: int) -> str:
             [
                 name,
                 f"{rate:,.0f}",
-                f"{rate * (value_size + KEY_SIZE) / 1e6:.1f}",
+                f"{rate * record_size / 1e6:.1f}",
                 f"{median([run.cpu_per_million for run in measured]):.2f}",
                 f"{spread(rates):.0%}",
             ]
         )
-    return table(["protocol", "messages/s", "MB/s", "CPU s/M", "spread"], rows)
+    return markdown(["protocol", "messages/s", "MB/s", "CPU s/M", "spread"], rows)

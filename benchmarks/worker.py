@@ -3,71 +3,60 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import importlib
-import itertools
-import random
-import resource
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, cast
 
-from benchmarks.drivers.base import Driver, Pairs
+from benchmarks.drivers.base import Driver
 from benchmarks.figures import median, percentiles
-from benchmarks.job import KEY_SIZE, Job, Measurement
+from benchmarks.job import Job, Measurement
 from benchmarks.pacing import Schedule
-from benchmarks.peers import PEERS
+from benchmarks.payload import Pairs, make_pairs
+from benchmarks.peers import OURS, PEERS
+from benchmarks.stopwatch import Stopwatch
 from benchmarks.ticks import Ticks
 
-_VALUES = 4_000
 # The interpreter of the metronome starts and sleeps before the first tick.
 _LEAD_NS = 100_000_000
 
+Probe = Callable[[Job], Awaitable[Measurement]]
 
-class Stopwatch:
-    """Wall clock and CPU time of this process, all threads together."""
-
-    def __init__(self) -> None:
-        self.start()
-
-    def start(self) -> None:
-        self._wall, self._cpu = time.perf_counter(), cpu_seconds()
-
-    def read(self) -> tuple[float, float]:
-        """Return the wall and CPU seconds since ``start()``."""
-        return time.perf_counter() - self._wall, cpu_seconds() - self._cpu
-
-
-def cpu_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def make_pairs(value_size: int, key_count: int) -> Pairs:
-    """Return endless keys and values, the same for every client; hex digits, so half is entropy.
-
-    ``key_count`` keys come round in a fixed order; 0 makes each one new.
-    """
-    rng = random.Random(20_000)
-    key_of = f"key-%0{KEY_SIZE - 4}d".encode().__mod__
-    values = [
-        rng.randbytes(value_size // 2 + 1).hex().encode()[:value_size] for _ in range(_VALUES)
-    ]
-    if key_count == 0:
-        return zip(map(key_of, itertools.count()), itertools.cycle(values), strict=True)
-    keys = [key_of(number) for number in range(key_count)]
-    rng.shuffle(keys)
-    return zip(itertools.cycle(keys), itertools.cycle(values), strict=True)
+PROBES: dict[str, str] = {}
+"""What is measured by a function of its own."""
 
 
 def make_driver(job: Job) -> Driver:
-    module, _, name = PEERS[job.peer].driver.partition(":")
-    factory = cast("Callable[[Job], Driver]", getattr(importlib.import_module(module), name))
-    return factory(job)
+    return cast("Callable[[Job], Driver]", _named(PEERS[job.peer].driver))(job)
+
+
+def _named(path: str) -> object:
+    module, _, name = path.partition(":")
+    found: object = getattr(importlib.import_module(module), name)
+    return found
 
 
 async def measure(job: Job) -> Measurement:
     """Run ``job`` from connecting to disconnecting."""
+    if job.kind in PROBES:
+        run = await cast("Probe", _named(PROBES[job.kind]))(job)
+    else:
+        run = await _drive(job)
+    return dataclasses.replace(run, build=build_of(job.peer))
+
+
+def build_of(peer: str) -> str:
+    """Return how this producer runs, compiled or pure; nothing for others."""
+    if not peer.startswith(OURS):
+        return ""
+    import aioproducer
+
+    return "compiled" if getattr(aioproducer, "accelerated", False) else "pure"
+
+
+async def _drive(job: Job) -> Measurement:
     pairs = make_pairs(job.value_size, job.keys)
     driver = make_driver(job)
     await driver.open()

@@ -10,7 +10,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from benchmarks.drivers.base import RECORDS_PER_LOOK, AsyncDriver, Pairs
+from benchmarks.drivers.base import RECORDS_PER_LOOK, AsyncDriver
+from benchmarks.payload import Pairs
 
 
 class AiokafkaDriver(AsyncDriver):
@@ -48,6 +49,6 @@ class AiokafkaDriver(AsyncDriver):
             await future
         return count
 
-    async def send(self, key: bytes, value: bytes) -> asyncio.Future[Any]:
+    async def send(self, key: bytes | None, value: bytes) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = await self._producer.send(self.job.topic, value, key=key)
         return future

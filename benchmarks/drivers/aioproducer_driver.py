@@ -7,8 +7,9 @@ from collections import deque
 from itertools import islice
 
 from aioproducer import AsyncProducer, Delivery
-from benchmarks.drivers.base import RECORDS_PER_LOOK, AsyncDriver, Pairs
+from benchmarks.drivers.base import RECORDS_PER_LOOK, AsyncDriver
 from benchmarks.job import Job
+from benchmarks.payload import Pairs
 
 
 class AioproducerDriver(AsyncDriver):
@@ -47,5 +48,5 @@ class AioproducerDriver(AsyncDriver):
             await delivery
         return count
 
-    async def send(self, key: bytes, value: bytes) -> Delivery:
+    async def send(self, key: bytes | None, value: bytes) -> Delivery:
         return self._producer.send(self.job.topic, value, key=key)

@@ -7,15 +7,13 @@ import functools
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from benchmarks.job import Job
 from benchmarks.pacing import Schedule
+from benchmarks.payload import Pairs
 from benchmarks.ticks import Ticks
-
-Pairs = Iterator[tuple[bytes, bytes]]
-"""Endless keys and values."""
 
 RECORDS_PER_LOOK = 100
 """A throughput run looks at the clock once per so many records."""
@@ -82,7 +80,7 @@ class AsyncDriver(Driver):
     """A client whose ``send`` gives a future that the loop completes."""
 
     @abstractmethod
-    async def send(self, key: bytes, value: bytes) -> Acknowledgement:
+    async def send(self, key: bytes | None, value: bytes) -> Acknowledgement:
         """Hand over one record and return the future of its acknowledgement."""
 
     async def flush(self) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 from confluent_kafka.aio import AIOProducer
 
-from benchmarks.drivers.base import RECORDS_PER_LOOK, AsyncDriver, Pairs
+from benchmarks.drivers.base import RECORDS_PER_LOOK, AsyncDriver
 from benchmarks.drivers.librdkafka import settings
+from benchmarks.payload import Pairs
 
 # As constructed it buffers 1000 records or a second before it hands them to librdkafka, and serves
 # delivery reports only then: nobody who cares for latency leaves it at that.
@@ -58,5 +59,5 @@ class ConfluentAioDriver(AsyncDriver):
     async def flush(self) -> None:
         await self._producer.flush()
 
-    async def send(self, key: bytes, value: bytes) -> asyncio.Future[Any]:
+    async def send(self, key: bytes | None, value: bytes) -> asyncio.Future[Any]:
         return await self._producer.produce(self.job.topic, value=value, key=key)

@@ -11,10 +11,11 @@ from itertools import islice
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from benchmarks.drivers.base import RECORDS_PER_LOOK, Driver, Pairs
+from benchmarks.drivers.base import RECORDS_PER_LOOK, Driver
 from benchmarks.drivers.librdkafka import settings
 from benchmarks.job import Job
 from benchmarks.pacing import Schedule
+from benchmarks.payload import Pairs
 from benchmarks.ticks import Ticks
 
 _FLUSH_SECONDS = 60.0
