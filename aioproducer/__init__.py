@@ -35,6 +35,7 @@ from aioproducer.errors import (
     TransactionTimeoutError,
     WrongLoopError,
 )
+from aioproducer.interceptors import Interceptor
 from aioproducer.observe.catalogue import Kind as MetricKind
 from aioproducer.observe.readings import TimeHistogram
 from aioproducer.observe.snapshot import MetricsSnapshot, NodeMetrics, TopicMetrics
@@ -76,6 +77,7 @@ __all__ = [
     "FlushTimeoutError",
     "GroupMetadata",
     "Header",
+    "Interceptor",
     "LateResult",
     "LifeState",
     "MetadataNotReadyError",

@@ -615,13 +615,12 @@ _TRANSACTIONS = (
 )
 
 _OBSERVATION = (
-    _later(
-        "interceptors",
-        Group.OBSERVATION,
+    _key(
         "interceptor.classes",
         Kind.OBJECT,
         (),
-        "Who may look at records on their way out and at their fate.",
+        Group.OBSERVATION,
+        "Objects that may look at records on their way out, and at what became of them.",
         python="interceptors",
     ),
     _later(

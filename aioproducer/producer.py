@@ -35,6 +35,7 @@ from aioproducer.errors import (
     WrongLoopError,
     because,
 )
+from aioproducer.interceptors import InterceptorChain, check_interceptors
 from aioproducer.many import send_all
 from aioproducer.observe.catalogue import METRICS, Kind
 from aioproducer.observe.metrics import take_snapshot
@@ -162,6 +163,8 @@ class AsyncProducer(Transactional[K, V], Generic[K, V]):
         self._rng = random.Random()
         self._partitioner: Partitioner | None = resolve_partitioner(self.config, self._rng)
         self._compressor = resolve_compressor(self.config)
+        interceptors = check_interceptors(self.config.interceptors)
+        self._chain = InterceptorChain(interceptors, self.client_id) if interceptors else None
         self._security = Security(self.config)
         self._state = LifeState.NEW
         # The loop while running, else no loop at all: one comparison tells a wrong caller, be it
@@ -219,13 +222,15 @@ class AsyncProducer(Transactional[K, V], Generic[K, V]):
                 on_crash=weakly(self._crashed),
                 on_transaction_state=weakly(self._transaction_moved),
             )
+            if self._chain is not None:
+                self._chain.bind(self._engine)
             self._engine.start()
         except BaseException:
             self._state = transition(self._state, LifeEvent.CRASH)
             await self.close(0)
             raise
         self._loop = self._bound_loop
-        if self._serialize_key is None and self._serialize_value is None:
+        if self._serialize_key is None and self._serialize_value is None and self._chain is None:
             self._plain = self._engine.intake.accept
             if self._engine.transactions is None:
                 self._accept_plain = self._plain
@@ -270,6 +275,8 @@ class AsyncProducer(Transactional[K, V], Generic[K, V]):
         try:
             if self._engine is not None:
                 report = await self._engine.close(timeout)
+            if self._chain is not None:
+                await self._chain.close()
         finally:
             self._state = transition(self._state, LifeEvent.ENDED)
             for drain in self._drains:
@@ -434,10 +441,15 @@ class AsyncProducer(Transactional[K, V], Generic[K, V]):
         headers: Sequence[Header],
         expedite: bool,
         may_wait: bool,
+        intercepted: bool = False,
     ) -> Delivery:
         engine = self._engine
         if engine is None or _get_running_loop() is not self._loop:
             raise self._misuse()
+        if self._chain is not None and not intercepted:
+            headers = check_options(partition, timestamp_ms, headers)
+            record = Record(check_topic(topic), value, key, partition, timestamp_ms, headers)
+            return self._send_intercepted(self._chain, record, expedite, may_wait)
         if topic.__class__ is not str or topic not in self._known_topics:
             self._known_topics.add(check_topic(topic))
         if partition is not None or timestamp_ms is not None or headers != ():
@@ -460,6 +472,21 @@ class AsyncProducer(Transactional[K, V], Generic[K, V]):
             topic, key_bytes, value_bytes, partition, timestamp_ms, headers,
             key, value, expedite, may_wait,
         )  # fmt: skip
+
+    def _send_intercepted(
+        self, chain: InterceptorChain, given: Record[Any, Any], expedite: bool, may_wait: bool
+    ) -> Delivery:
+        record = chain.on_send(given)
+        try:
+            delivery = self._send(
+                record.topic, record.value, record.key, record.partition, record.timestamp_ms,
+                record.headers, expedite, may_wait, intercepted=True,
+            )  # fmt: skip
+        except Exception as error:
+            chain.refused(record, error)
+            raise
+        chain.sent(record, delivery)
+        return delivery
 
     def _serialized(
         self, key: Any, value: Any, topic: str, headers: Sequence[Header]

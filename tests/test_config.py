@@ -461,8 +461,6 @@ def test_a_transaction_timeout_without_an_id_is_noticed():
     [
         ("transaction.two.phase.commit.enable", "true", "transactions"),
         ("sasl.oauthbearer.assertion.file", "/a.jwt", "signed OAuth assertions"),
-        ("interceptor.classes", "com.example.X", "interceptors"),
-        ("interceptors", [object()], "interceptors"),
         ("profile", "throughput", "profiles"),
         ("enable.metrics.push", True, "telemetry"),
         ("client.rack", "eu-1", "rack awareness"),

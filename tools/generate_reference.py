@@ -27,7 +27,9 @@ from tools import metrics_reference
 ROOT = Path(__file__).resolve().parent.parent
 
 # AsyncProducer has parameters of these names, and a TypedDict of its keywords must not repeat them.
-_PARAMETERS = frozenset({"bootstrap_servers", "key_serializer", "value_serializer", "partitioner"})
+_PARAMETERS = frozenset(
+    {"bootstrap_servers", "key_serializer", "value_serializer", "partitioner", "interceptors"}
+)
 
 _TYPES = {
     Kind.INT: "int",

@@ -8,7 +8,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from aioproducer.config import ProducerConfig
 from aioproducer.core.batch import Batch
@@ -44,6 +44,9 @@ from aioproducer.wire.compression import Compressor
 
 logger = logging.getLogger("aioproducer")
 
+_FOR_INTERCEPTORS_S = 1.0
+"""Seconds that asynchronous interceptors have at the end, even if there is no time left."""
+
 _forgotten: set[asyncio.Task[CloseReport]] = set()
 """The ends of engines whose producer was collected; loops hold their tasks weakly."""
 
@@ -74,6 +77,8 @@ class Engine:
         self._on_crash = on_crash
         self._client_id = client_id
         self.crash: BaseException | None = None
+        # Awaited, for so many seconds at most, once every record is settled.
+        self.before_end: Callable[[float], Awaitable[None]] | None = None
         self._loop = asyncio.get_running_loop()
         self.started_ms = round(time.time() * 1000)
         self.batch_size = max(1, config.batch_size)
@@ -231,6 +236,11 @@ class Engine:
             self.topics.fail_all(ProducerClosedError("the producer was closed"))
             if self.transactions is not None:
                 self.transactions.close(ProducerClosedError("the producer was closed"))
+            if self.before_end is not None:
+                # What interceptors are told of the last records.
+                left = max(self._close_by - self._loop.time(), _FOR_INTERCEPTORS_S)
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self.before_end(left)
             self.admission.close()
             self.sender.close()
             self.watch.close()

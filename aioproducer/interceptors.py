@@ -1,0 +1,259 @@
+"""Interceptors: who may look at a record on its way out, and at what became of it (KIP-42).
+
+Without any, ``send()`` costs nothing for them. With some, each record costs a ``Record`` and, if
+one of them wants acknowledgements, a callback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections import deque
+from collections.abc import Awaitable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from aioproducer.checks import check_options, check_topic
+from aioproducer.delivery import Delivery
+from aioproducer.errors import ConfigurationError, ProducerError
+from aioproducer.records import Record, RecordMetadata
+from aioproducer.runtime.engine import Engine
+from aioproducer.runtime.events import EventLog
+from aioproducer.story import Waited
+
+logger = logging.getLogger("aioproducer")
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+MOST_PENDING = 10_000
+"""Acknowledgements that wait for asynchronous interceptors; what comes beyond is dropped."""
+
+_METHODS = ("on_send", "on_acknowledgement")
+
+
+class Interceptor(Generic[K, V]):
+    """What an interceptor may do; any object with one of these methods serves.
+
+    They are called in the order of the list. What one raises is logged now and then, counted
+    (``interceptor-error-total``) and harms neither the record nor the interceptors behind.
+    """
+
+    def on_send(self, record: Record[K, V]) -> Record[K, V] | None:
+        """Look at a record before it is serialized; return another to send that instead.
+
+        A plain function: ``send()`` never waits. The next interceptor gets what this one returns;
+        ``None`` leaves the record as it is.
+        """
+        return None
+
+    def on_acknowledgement(
+        self,
+        record: Record[K, V],
+        metadata: RecordMetadata | None,
+        error: Exception | None,
+    ) -> Awaitable[None] | None:
+        """Learn what became of a record: its ``metadata``, or the ``error`` it failed with.
+
+        ``record`` is as it was sent, headers included. An ``async def`` runs in a task of its own,
+        one call after the other, and cannot slow anything down: at most 10 000 calls wait for it,
+        what comes beyond is counted (``interceptor-dropped-total``) and dropped.
+        """
+        return None
+
+    def close(self) -> Awaitable[None] | None:
+        """Let go of what the interceptor holds; called once, when the producer is closed."""
+        return None
+
+
+def check_interceptors(given: object) -> tuple[Any, ...]:
+    """Return the configured interceptors.
+
+    Raises :exc:`ConfigurationError` for a class name of Java's, an object without either method,
+    and an ``on_send`` that is asynchronous.
+    """
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise ConfigurationError(
+            f"interceptors must be a list of objects, not {given!r}: class names are Java's"
+        )
+    for each in given:
+        if not any(callable(getattr(each, name, None)) for name in _METHODS):
+            raise ConfigurationError(
+                f"{each!r} is no interceptor: it has neither on_send() nor on_acknowledgement()"
+            )
+        if inspect.iscoroutinefunction(getattr(each, "on_send", None)):
+            raise ConfigurationError(
+                f"{each!r}: on_send() must be a plain function, since send() never waits;"
+                " on_acknowledgement() may be asynchronous"
+            )
+    return tuple(given)
+
+
+class InterceptorChain:
+    """The interceptors of one producer, in order."""
+
+    def __init__(self, interceptors: Sequence[Any], client_id: str) -> None:
+        self._all = interceptors
+        self._senders = [each for each in interceptors if _has(each, "on_send")]
+        self._listeners = [each for each in interceptors if _has(each, "on_acknowledgement")]
+        self._client_id = client_id
+        self._engine: Engine | None = None
+        self._events: EventLog | None = None
+        self._pending: deque[tuple[object, Awaitable[Any]]] = deque()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._running = False
+
+    def bind(self, engine: Engine) -> None:
+        """Count and log for ``engine`` from now on."""
+        self._engine = engine
+        self._events = EventLog(logger, self._client_id, engine.now)
+        engine.before_end = self._finish
+
+    # On the way out
+
+    def on_send(self, record: Record[Any, Any]) -> Record[Any, Any]:
+        """Return the record that all interceptors made of ``record``."""
+        for each in self._senders:
+            try:
+                changed = each.on_send(record)
+                if changed is not None:
+                    record = _checked(changed)
+            except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+                self._note(each, "on_send", error)
+        return record
+
+    def sent(self, record: Record[Any, Any], delivery: Delivery) -> None:
+        """Have the interceptors told what becomes of ``record``."""
+        if self._listeners:
+            delivery.add_done_callback(partial(self._settled, record))
+
+    def refused(self, record: Record[Any, Any], error: Exception) -> None:
+        """Tell that ``send()`` raised."""
+        self._tell(record, None, error)
+
+    # What became of it
+
+    def _settled(self, record: Record[Any, Any], delivery: Delivery) -> None:
+        fate = delivery._fate
+        if delivery.cancelled():
+            if isinstance(fate.waiting, Waited):
+                error = ProducerError(
+                    "the record was withdrawn: its Delivery was cancelled while it waited",
+                    topic=fate.topic,
+                    partition=fate.partition,
+                )
+                self._tell(record, None, error)
+                return
+            # Only the wait was cancelled. The record is on its way; another Delivery of it tells.
+            twin = Delivery(fate, delivery._index, delivery._timestamp_ms,
+                            delivery._key_size, delivery._value_size)  # fmt: skip
+            twin.add_done_callback(partial(self._settled, record))
+            return
+        # Not by result() or exception(): that would count as somebody's having looked.
+        if fate.error is not None:
+            self._tell(record, None, fate.error.replica())
+        else:
+            self._tell(record, delivery._make_metadata(), None)
+
+    def _tell(
+        self, record: Record[Any, Any], metadata: RecordMetadata | None, error: Exception | None
+    ) -> None:
+        for each in self._listeners:
+            try:
+                answer = each.on_acknowledgement(record, metadata, error)
+                if answer is not None and inspect.isawaitable(answer):
+                    self._later(each, answer)
+            except Exception as failure:  # noqa: BLE001 - the user's code may raise anything
+                self._note(each, "on_acknowledgement", failure)
+
+    def _later(self, interceptor: object, answer: Awaitable[Any]) -> None:
+        engine = self._engine
+        assert engine is not None
+        if len(self._pending) >= MOST_PENDING:
+            engine.meters.producer.at(engine.now()).interceptor_dropped += 1
+            _let_go(answer)
+            return
+        self._pending.append((interceptor, answer))
+        self._idle.clear()
+        self._wake.set()
+        if not self._running:
+            self._running = True
+            engine.supervisor.start(self._run(), name=f"{self._client_id}:interceptors")
+
+    async def _run(self) -> None:
+        """Await what interceptors returned, one after the other."""
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._pending:
+                    interceptor, answer = self._pending.popleft()
+                    try:
+                        await answer
+                    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+                        self._note(interceptor, "on_acknowledgement", error)
+                self._idle.set()
+        finally:
+            while self._pending:
+                _let_go(self._pending.popleft()[1])
+
+    async def _finish(self, timeout: float) -> None:
+        """Give asynchronous interceptors up to ``timeout`` seconds for the last outcomes."""
+        # The callbacks of the last deliveries run in the next turn.
+        await asyncio.sleep(0)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._idle.wait()
+
+    async def close(self) -> None:
+        """Close the interceptors that can be closed."""
+        for each in self._all:
+            try:
+                answer = each.close() if callable(getattr(each, "close", None)) else None
+                if inspect.isawaitable(answer):
+                    await answer
+            except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+                self._note(each, "close", error)
+
+    def _note(self, interceptor: object, method: str, error: Exception) -> None:
+        engine, events = self._engine, self._events
+        if engine is None or events is None:
+            return
+        engine.meters.producer.at(engine.now()).interceptor_errors += 1
+        name = type(interceptor).__name__
+        events.repeat(
+            logging.WARNING,
+            "interceptor.failed",
+            f"{name}.{method}() raised {error!r}",
+            key=f"{name}.{method}",
+            error=error,
+            interceptor=name,
+            method=method,
+        )
+
+
+def _has(interceptor: object, method: str) -> bool:
+    """Return whether it has a method of its own, not just the one that does nothing."""
+    own = getattr(type(interceptor), method, None) is not getattr(Interceptor, method)
+    return own and callable(getattr(interceptor, method, None))
+
+
+def _checked(record: object) -> Record[Any, Any]:
+    """Return what an interceptor returned if it is a record that may be sent, else raise."""
+    if not isinstance(record, Record):
+        raise TypeError(f"on_send() returned {type(record).__name__} instead of a Record or None")
+    check_topic(record.topic)
+    check_options(record.partition, record.timestamp_ms, record.headers)
+    return record
+
+
+def _let_go(answer: Awaitable[Any]) -> None:
+    """Drop what will not be awaited, so that nobody is warned of that."""
+    if inspect.iscoroutine(answer):
+        answer.close()
+    elif isinstance(answer, asyncio.Future):
+        answer.cancel()

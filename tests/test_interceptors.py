@@ -1,0 +1,332 @@
+"""Interceptors: they see every record once on its way out and once at its end, and harm none."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from aioproducer import AsyncProducer, ConfigurationError, Interceptor, ProducerError, Record
+from aioproducer.interceptors import MOST_PENDING
+from tests.fake_broker import Conduct, FakeCluster
+from tests.fake_log import Verb
+from tests.runtime.world import outcomes, running, values_of
+from tests.virtual_clock import VirtualClockLoop
+
+
+def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    with asyncio.Runner(loop_factory=VirtualClockLoop) as runner:
+        runner.run(main())
+
+
+def cluster_of() -> FakeCluster:
+    cluster = FakeCluster()
+    cluster.add_topic("orders")
+    return cluster
+
+
+class Listener:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Record[Any, Any], Any, Any]] = []
+
+    def on_acknowledgement(self, record: Any, metadata: Any, error: Any) -> None:
+        self.told.append((record, metadata, error))
+
+
+class Tagger(Interceptor[bytes, bytes]):
+    """Adds a header."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def on_send(self, record: Record[bytes, bytes]) -> Record[bytes, bytes]:
+        return replace(record, headers=(*record.headers, (self.name, b"")))
+
+
+class TestOnSend:
+    def test_a_chain_is_gone_through_in_order(self) -> None:
+        async def main() -> None:
+            cluster, listener = cluster_of(), Listener()
+            interceptors = [Tagger("first"), Tagger("second"), listener]
+            async with running(cluster, interceptors=interceptors) as producer:
+                await producer.send("orders", b"v", headers=[("own", b"")])
+            ((record, metadata, error),) = listener.told
+            assert [name for name, _ in record.headers] == ["own", "first", "second"]
+            assert (metadata.offset, error) == (0, None)
+
+        run(main)
+
+    @pytest.mark.parametrize("way", ["send", "try_send", "send_and_wait", "send_many"])
+    def test_every_way_to_send_is_intercepted(self, way: str) -> None:
+        class Shout:
+            def on_send(self, record: Record[bytes, bytes]) -> Record[bytes, bytes]:
+                assert record.value is not None
+                return replace(record, value=record.value.upper())
+
+        async def main() -> None:
+            cluster = cluster_of()
+            async with running(cluster, interceptors=[Shout()]) as producer:
+                await producer.warm_up(["orders"])
+                if way == "send_many":
+                    await producer.send_many([Record("orders", b"loud")])
+                else:
+                    await getattr(producer, way)("orders", b"loud")
+            assert values_of(cluster, "orders") == [b"LOUD"]
+
+        run(main)
+
+    def test_it_sees_what_is_not_yet_serialized_and_may_send_it_elsewhere(self) -> None:
+        seen: list[object] = []
+
+        class Reroute:
+            def on_send(self, record: Record[str, dict[str, int]]) -> Record[Any, Any]:
+                seen.append(record.value)
+                return replace(record, topic="others")
+
+        async def main() -> None:
+            cluster = cluster_of()
+            cluster.add_topic("others")
+            options: dict[str, Any] = {"interceptors": [Reroute()], "value_serializer": "json"}
+            async with running(cluster, **options) as producer:
+                assert (await producer.send("orders", {"n": 1})).topic == "others"
+            assert seen == [{"n": 1}]
+
+        run(main)
+
+    @pytest.mark.parametrize(
+        "answer", [b"bytes", Record("no topic!"), Record("orders", partition=-1)], ids=repr
+    )
+    def test_an_answer_that_is_no_record_is_as_good_as_none(self, answer: object) -> None:
+        class Wrong:
+            def on_send(self, record: object) -> object:
+                return answer
+
+        async def main() -> None:
+            cluster = cluster_of()
+            async with running(cluster, interceptors=[Wrong()]) as producer:
+                assert (await producer.send("orders", b"v")).offset == 0
+                assert producer.metrics().interceptor_error_total == 1
+
+        run(main)
+
+    def test_what_one_raises_harms_nobody_and_is_said_once(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        class Broken:
+            def on_send(self, record: object) -> None:
+                raise ZeroDivisionError("on the way out")
+
+            def on_acknowledgement(self, record: object, metadata: object, error: object) -> None:
+                raise ZeroDivisionError("at the end")
+
+        async def main() -> None:
+            cluster, listener = cluster_of(), Listener()
+            interceptors = [Broken(), Tagger("behind"), listener]
+            async with running(cluster, interceptors=interceptors) as producer:
+                await outcomes([producer.send("orders", b"v") for _ in range(50)])
+                await asyncio.sleep(0)
+                assert producer.metrics().interceptor_error_total == 100
+                await asyncio.sleep(31)
+                await producer.send("orders", b"v")
+            assert len(listener.told) == 51
+            assert all(record.headers for record, _, _ in listener.told)
+
+        run(main)
+        lines = [r for r in caplog.records if getattr(r, "event", "") == "interceptor.failed"]
+        assert len(lines) == 4
+        assert (
+            "Broken.on_send() raised ZeroDivisionError('on the way out')" in lines[0].getMessage()
+        )
+        assert "(49 more times since this was last said)" in lines[2].getMessage()
+        assert getattr(lines[2], "fields")["unsaid"] == 49  # noqa: B009
+        assert all(line.levelno == logging.WARNING for line in lines)
+
+
+class TestOnAcknowledgement:
+    def test_it_is_told_of_failures_and_nobody_counts_as_having_looked(self) -> None:
+        async def main() -> None:
+            cluster, listener = cluster_of(), Listener()
+            async with running(cluster, interceptors=[listener]) as producer:
+                cluster.topics["orders"].partitions[0].script.append(Verb(87))
+                producer.send("orders", b"v")
+                await producer.flush()
+                await asyncio.sleep(0)
+                ((_, metadata, error),) = listener.told
+                assert metadata is None
+                assert isinstance(error, ProducerError)
+                reported = producer._bound_loop.reported  # type: ignore[union-attr]
+                assert len(reported) == 1
+
+        run(main)
+
+    def test_a_record_that_was_refused_is_told_of(self) -> None:
+        async def main() -> None:
+            listener = Listener()
+            async with running(cluster_of(), interceptors=[listener]) as producer:
+                refused = producer.send("orders", b"." * 2_000_000)
+                await asyncio.wait([refused])
+                with pytest.raises(TypeError):
+                    producer.send("orders", 5)
+                refused.exception()
+            assert "max.request.size" in str(listener.told[0][2])
+            assert isinstance(listener.told[1][2], TypeError)
+
+        run(main)
+
+    def test_of_an_abandoned_wait_it_learns_the_true_end(self) -> None:
+        async def main() -> None:
+            cluster, listener = cluster_of(), Listener()
+            async with running(cluster, interceptors=[listener]) as producer:
+                await producer.warm_up(["orders"])
+                cluster.brokers[1].script.append(Conduct(delay=1.0))
+                delivery = producer.send("orders", b"v")
+                await asyncio.sleep(0.1)
+                delivery.cancel()
+                await asyncio.sleep(0.1)
+                assert listener.told == []
+                await asyncio.sleep(2)
+                assert listener.told[0][1].offset == 0
+
+        run(main)
+
+    def test_of_a_withdrawn_record_it_learns_that(self) -> None:
+        async def main() -> None:
+            listener = Listener()
+            async with running(cluster_of(), interceptors=[listener]) as producer:
+                delivery = producer.send("nowhere", b"v")
+                delivery.cancel()
+                await asyncio.sleep(0)
+                ((record, metadata, error),) = listener.told
+                assert (record.topic, metadata) == ("nowhere", None)
+                assert "withdrawn" in str(error)
+                assert error.persisted == "no"
+
+        run(main)
+
+    def test_an_asynchronous_one_runs_beside_and_in_order(self) -> None:
+        told: list[int] = []
+
+        class Slow:
+            async def on_acknowledgement(
+                self, record: object, metadata: Any, error: object
+            ) -> None:
+                await asyncio.sleep(0.01)
+                told.append(metadata.offset)
+
+        async def main() -> None:
+            async with running(cluster_of(), interceptors=[Slow()]) as producer:
+                await outcomes([producer.send("orders", b"v") for _ in range(20)])
+                assert told == []
+            assert told == list(range(20))
+
+        run(main)
+
+    def test_one_that_hangs_does_not_keep_the_producer_from_closing(self) -> None:
+        class Hangs:
+            async def on_acknowledgement(self, *_: object) -> None:
+                await asyncio.Event().wait()
+
+        async def main() -> None:
+            async with running(cluster_of(), interceptors=[Hangs()]) as producer:
+                await outcomes([producer.send("orders", b"v") for _ in range(3)])
+                await producer.close(2)
+
+        run(main)
+
+    def test_one_that_is_too_slow_loses_what_comes_beyond(self) -> None:
+        class Hangs:
+            async def on_acknowledgement(self, *_: object) -> None:
+                await asyncio.Event().wait()
+
+        async def main() -> None:
+            async with running(cluster_of(), interceptors=[Hangs()]) as producer:
+                for _ in range(MOST_PENDING // 100 + 3):
+                    await outcomes([producer.send("orders", b"v") for _ in range(100)])
+                    await asyncio.sleep(0)
+                assert producer.metrics().interceptor_dropped_total == 299
+                await producer.close(1)
+
+        run(main)
+
+    def test_its_failures_are_counted(self) -> None:
+        class Broken:
+            async def on_acknowledgement(self, *_: object) -> None:
+                raise ZeroDivisionError
+
+        async def main() -> None:
+            async with running(cluster_of(), interceptors=[Broken()]) as producer:
+                await producer.send("orders", b"v")
+                await asyncio.sleep(0.1)
+                assert producer.metrics().interceptor_error_total == 1
+
+        run(main)
+
+
+def test_interceptors_are_closed_with_the_producer() -> None:
+    closed: list[str] = []
+
+    class Plain(Tagger):
+        def close(self) -> None:
+            closed.append(self.name)
+            raise ZeroDivisionError
+
+    class Later(Tagger):
+        async def close(self) -> None:
+            await asyncio.sleep(0)
+            closed.append(self.name)
+
+    async def main() -> None:
+        async with running(cluster_of(), interceptors=[Plain("a"), Later("b")]) as producer:
+            await producer.send("orders", b"v")
+        assert closed == ["a", "b"]
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("com.example.Interceptor", "class names are Java's"),
+        ([object()], "neither on_send"),
+        (5, "must be a list of objects"),
+    ],
+)
+def test_what_is_no_interceptor_is_refused(given: Any, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        AsyncProducer("localhost:9092", interceptors=given)
+
+
+def test_on_send_cannot_be_asynchronous() -> None:
+    class Wrong:
+        async def on_send(self, record: object) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="must be a plain function"):
+        AsyncProducer("localhost:9092", interceptors=[Wrong()])
+
+
+def test_without_interceptors_plain_bytes_keep_their_short_path() -> None:
+    async def main() -> None:
+        async with running(cluster_of()) as producer:
+            assert producer._accept_plain is not None
+            assert producer._chain is None
+        async with running(cluster_of(), interceptors=[Listener()]) as producer:
+            assert producer._accept_plain is None
+
+    run(main)
+
+
+def test_the_methods_of_the_base_class_cost_nothing() -> None:
+    async def main() -> None:
+        async with running(cluster_of(), interceptors=[Tagger("only sends")]) as producer:
+            chain = producer._chain
+            assert chain is not None
+            assert chain._listeners == []
+            await producer.send("orders", b"v")
+
+    run(main)
