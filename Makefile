@@ -17,7 +17,7 @@ help:  ## show this list
 demo: .venv/.installed-demo  ## produce 100 000 records to a cluster and check that they arrived
 	$(BIN)/python -m aioproducer demo $(ARGS)
 
-test: .venv/.installed-dev  ## run the tests against the best Kafka that is here
+test: .venv/.compiled  ## run the tests against the best Kafka that is here
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: .venv/.installed-dev  ## style, types, layers and generated pages
@@ -29,16 +29,16 @@ lint: .venv/.installed-dev  ## style, types, layers and generated pages
 	$(BIN)/python tools/generate_reference.py --check
 	$(BIN)/python tools/check_pins.py
 
-bench: .venv/.installed-dev  ## compare with other producers, of Python and not; ARGS=--tls: with TLS and without
+bench: .venv/.compiled  ## compare with other producers, of Python and not; ARGS=--tls: with TLS and without
 	$(BIN)/python -m benchmarks $(ARGS)
 
-torture: .venv/.installed-dev  ## an hour of faults on a real cluster; nothing lost, repeated, reordered
+torture: .venv/.compiled  ## an hour of faults on a real cluster; nothing lost, repeated, reordered
 	$(BIN)/python -m tests.torture $(ARGS)
 
-bounce: .venv/.installed-dev  ## copy a topic exactly once while copiers and brokers are killed
+bounce: .venv/.compiled  ## copy a topic exactly once while copiers and brokers are killed
 	$(BIN)/python -m tests.bounce $(ARGS)
 
-simulate: .venv/.installed-dev  ## run the simulated world: SEEDS=1000, SEEDS=40-49, SEEDS=7-7
+simulate: .venv/.compiled  ## run the simulated world: SEEDS=1000, SEEDS=40-49, SEEDS=7-7
 	$(BIN)/python -m tests.simulation $(SEEDS) $(ARGS)
 
 mutate: .venv/.installed-dev  ## plant deliberate bugs; the simulated world must find each of them
@@ -53,6 +53,7 @@ audit: .venv/.installed-dev  ## ask the advisory database about what is installe
 
 clean:  ## remove .venv and everything that was generated
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov
+	find aioproducer -name '*.so' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # uv where it is installed, venv and pip otherwise; the stamps say what was installed from which file.
@@ -69,6 +70,12 @@ clean:  ## remove .venv and everything that was generated
 	else set -x; \
 	  PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -e '.[$(DEV_EXTRAS)]' --group dev; fi
 	@touch $@ .venv/.installed-demo
+
+# The hot files, where a compiler is; a source that is newer than its extension would not be used.
+HOT := $(wildcard aioproducer/*.pxd aioproducer/*/*.pxd)
+.venv/.compiled: setup.py $(HOT) $(HOT:.pxd=.py) .venv/.installed-dev
+	$(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $@
 
 .venv:
 	@if command -v uv >/dev/null; then set -x; \

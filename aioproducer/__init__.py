@@ -1,5 +1,7 @@
 """An asyncio-native producer client for Apache Kafka."""
 
+from aioproducer import compiled as _compiled  # isort: skip - decides how the rest is imported
+
 from aioproducer.core.lifecycle import LifeState
 from aioproducer.core.murmur2 import partition_of_key
 from aioproducer.core.partitioner import Partitioner, PartitionerRecord, PartitionList
@@ -60,6 +62,9 @@ from aioproducer.story import Explanation, Step
 from aioproducer.transaction import Transaction
 from aioproducer.version import __version__
 
+accelerated: bool = _compiled.is_compiled(Delivery.__module__)
+"""Whether the hot files run compiled; else they run as the Python that they are written in."""
+
 __all__ = [
     "AsyncProducer",
     "AuthenticationError",
@@ -119,6 +124,7 @@ __all__ = [
     "TransactionTimeoutError",
     "WrongLoopError",
     "__version__",
+    "accelerated",
     "check_setup",
     "group_metadata",
     "partition_of_key",

@@ -11,8 +11,9 @@ import asyncio
 import contextvars
 import enum
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
+from aioproducer.awaitable import FutureOfMetadata
 from aioproducer.errors import ProducerError
 from aioproducer.records import UNKNOWN_OFFSET, UNKNOWN_TIMESTAMP, RecordMetadata
 from aioproducer.story import Explanation, Story, Waiting, tell
@@ -34,6 +35,17 @@ _PENDING = FateState.PENDING
 _DELIVERED = FateState.DELIVERED
 _FAILED = FateState.FAILED
 _DIVIDED = FateState.DIVIDED
+
+
+class _DeliveryState(enum.IntEnum):
+    LIVE = 0
+    RETRIEVED = 1
+    CANCELLED = 2
+
+
+_LIVE = _DeliveryState.LIVE
+_RETRIEVED = _DeliveryState.RETRIEVED
+_CANCELLED = _DeliveryState.CANCELLED
 
 
 class Fate:
@@ -121,6 +133,21 @@ class Fate:
             delivery._follow()
             delivery._fate.abandon(delivery)
 
+    def delivery(self, index: int, timestamp_ms: int, key_size: int, value_size: int) -> Delivery:
+        """Return the Delivery of record ``index``."""
+        # Past the constructor: this runs once per record.
+        delivery = Delivery.__new__(Delivery)
+        delivery._fate = self
+        delivery._index = index
+        delivery._timestamp_ms = timestamp_ms
+        delivery._key_size = key_size
+        delivery._value_size = value_size
+        delivery._stage = _LIVE
+        delivery._done_callbacks = None
+        delivery._outcome = None
+        delivery._asyncio_future_blocking = False
+        return delivery
+
     def add_waiter(self, delivery: Delivery) -> None:
         """Remember that somebody waits for ``delivery``."""
         if self.waiters is None:
@@ -172,25 +199,7 @@ class Fate:
         )
 
 
-class _DeliveryState(enum.IntEnum):
-    LIVE = 0
-    RETRIEVED = 1
-    CANCELLED = 2
-
-
-_LIVE = _DeliveryState.LIVE
-_RETRIEVED = _DeliveryState.RETRIEVED
-_CANCELLED = _DeliveryState.CANCELLED
-
-
-if TYPE_CHECKING:
-    # It keeps a future's whole contract, so it may stand wherever a type checker wants one.
-    _FutureOfMetadata = asyncio.Future[RecordMetadata]
-else:
-    _FutureOfMetadata = object
-
-
-class Delivery(_FutureOfMetadata):
+class Delivery(FutureOfMetadata):
     """The acknowledgement of one record: a full asyncio future of its RecordMetadata.
 
     ``await`` it, or give it to ``gather``, ``wait``, ``wait_for``, ``shield``, ``as_completed`` or
@@ -215,18 +224,15 @@ class Delivery(_FutureOfMetadata):
         "_value_size",
     )
 
-    def __init__(
-        self, fate: Fate, index: int, timestamp_ms: int, key_size: int, value_size: int
-    ) -> None:
-        self._fate = fate
-        self._index = index
-        self._timestamp_ms = timestamp_ms
-        self._key_size = key_size
-        self._value_size = value_size
-        self._stage = _LIVE
-        self._done_callbacks: list[tuple[_Callback, contextvars.Context]] | None = None
-        self._outcome: RecordMetadata | ProducerError | str | None = None
-        self._asyncio_future_blocking = False
+    # Made by Fate.delivery().
+    _fate: Fate
+    _index: int
+    _timestamp_ms: int
+    _key_size: int
+    _value_size: int
+    _stage: _DeliveryState
+    _done_callbacks: list[tuple[_Callback, contextvars.Context]] | None
+    _outcome: RecordMetadata | ProducerError | str | None
 
     @property
     def topic(self) -> str:
@@ -350,7 +356,8 @@ class Delivery(_FutureOfMetadata):
                 raise RuntimeError("await wasn't used with future")
         return self.result()
 
-    __iter__ = __await__
+    def __iter__(self) -> Generator[Any, None, RecordMetadata]:
+        return self.__await__()
 
     def __repr__(self) -> str:
         where = self.topic if self.partition is None else f"{self.topic}-{self.partition}"
@@ -400,7 +407,7 @@ class Delivery(_FutureOfMetadata):
         # The batch may fail as well; whoever asked for the deadline is told by that.
         fate.retrieved += 1
         fate.abandon(
-            Delivery(fate, self._index, self._timestamp_ms, self._key_size, self._value_size)
+            fate.delivery(self._index, self._timestamp_ms, self._key_size, self._value_size)
         )
         if fate.waiters is not None and self in fate.waiters:
             fate.waiters.remove(self)

@@ -149,8 +149,12 @@ class InterceptorChain:
                 self._tell(record, None, error)
                 return
             # Only the wait was cancelled. The record is on its way; another Delivery of it tells.
-            twin = Delivery(fate, delivery._index, delivery._timestamp_ms,
-                            delivery._key_size, delivery._value_size)  # fmt: skip
+            twin = fate.delivery(
+                delivery._index,
+                delivery._timestamp_ms,
+                delivery._key_size,
+                delivery._value_size,
+            )
             twin.add_done_callback(partial(self._settled, record))
             return
         # Not by result() or exception(): that would count as somebody's having looked.

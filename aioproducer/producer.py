@@ -14,7 +14,7 @@ from asyncio import get_running_loop
 from asyncio.events import _get_running_loop
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 from aioproducer.checks import as_buffer, check_options, check_timeout, check_topic
 from aioproducer.closing import Closing
@@ -58,6 +58,7 @@ from aioproducer.runtime.failure_feed import FailureReader
 from aioproducer.runtime.security import Security
 from aioproducer.runtime.serializing import Answer, MoreThanBytes, let_go
 from aioproducer.runtime.supervisor import weakly
+from aioproducer.send_path import NO_LOOP, SendPath
 from aioproducer.serializers import SerializerOf, resolve_serializer
 from aioproducer.signals import SignalDrain
 from aioproducer.transaction import TransactionTurn
@@ -69,12 +70,10 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 _numbers = itertools.count(1)
-_NO_LOOP = object()
-_PLAIN: type = bytes
 _METRIC_NAME = re.compile("[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
-class AsyncProducer(Transactional[K, V], Generic[K, V]):
+class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
     """Sends records to Kafka; every ``send()`` returns an awaitable of its acknowledgement.
 
     Use it as ``async with AsyncProducer("host:9092") as producer``. Settings are given by Python
@@ -167,9 +166,7 @@ class AsyncProducer(Transactional[K, V], Generic[K, V]):
         self._chain = InterceptorChain(interceptors, self.client_id) if interceptors else None
         self._security = Security(self.config)
         self._state = LifeState.NEW
-        # The loop while running, else no loop at all: one comparison tells a wrong caller, be it
-        # another loop, a thread, a forked child or a producer that is not running.
-        self._loop: object = _NO_LOOP
+        SendPath.__init__(self)
         self._bound_loop: asyncio.AbstractEventLoop | None = None
         self._engine: Engine | None = None
         self._closing: Closing | None = None
@@ -177,9 +174,7 @@ class AsyncProducer(Transactional[K, V], Generic[K, V]):
         self._watchers: set[asyncio.Future[None]] = set()
         self._registered: dict[Registered, Callable[[], float]] = {}
         self._known_topics: set[str] = set()
-        # The intake, where send() may hand plain bytes to it directly: no serializer is set.
-        self._accept_plain: Callable[..., Delivery] | None = None
-        self._plain: Callable[..., Delivery] | None = None
+        self._takes_plain = False
         self._last_turn = 0.0
         self._turn = TransactionTurn()
 
@@ -231,9 +226,9 @@ class AsyncProducer(Transactional[K, V], Generic[K, V]):
             raise
         self._loop = self._bound_loop
         if self._serialize_key is None and self._serialize_value is None and self._chain is None:
-            self._plain = self._engine.intake.accept
+            self._takes_plain = True
             if self._engine.transactions is None:
-                self._accept_plain = self._plain
+                self._plain = self._engine.intake
         if initialize and self._engine.transactions is not None:
             try:
                 await self.init_transactions()
@@ -262,7 +257,7 @@ class AsyncProducer(Transactional[K, V], Generic[K, V]):
         if self._bound_loop is not None and self._bound_loop is not get_running_loop():
             raise WrongLoopError("close() was called from another event loop than start()")
         self._state = transition(self._state, LifeEvent.CLOSE)
-        self._loop = _NO_LOOP
+        self._loop = NO_LOOP
         self._closing = Closing(self._close(limit), self._hasten, name=f"{self.client_id}:close")
         return self._closing
 
@@ -342,45 +337,30 @@ class AsyncProducer(Transactional[K, V], Generic[K, V]):
 
     # Sending
 
-    def send(
+    if TYPE_CHECKING:
+        # SendPath has it, with its docstring; this gives the types of key and value.
+        def send(
+            self,
+            topic: str,
+            value: V | None = None,
+            *,
+            key: K | None = None,
+            partition: int | None = None,
+            timestamp_ms: int | None = None,
+            headers: Sequence[Header] = (),
+            timeout: float | None = None,
+        ) -> Delivery: ...
+
+    def _send_any(
         self,
         topic: str,
-        value: V | None = None,
-        *,
-        key: K | None = None,
-        partition: int | None = None,
-        timestamp_ms: int | None = None,
-        headers: Sequence[Header] = (),
-        timeout: float | None = None,
+        value: Any,
+        key: Any,
+        partition: int | None,
+        timestamp_ms: int | None,
+        headers: Sequence[Header],
+        timeout: float | None,
     ) -> Delivery:
-        """Queue one record and return its Delivery; never blocks.
-
-        ``partition=None`` lets the partitioner choose, ``timestamp_ms=None`` means now. With
-        ``timeout`` seconds the Delivery fails after that time: the record is withdrawn if it still
-        waits, else its error says ``persisted="maybe"``.
-
-        Raises at once for misuse: :exc:`TypeError`, :exc:`ValueError`,
-        :exc:`ProducerStateError`. Whatever concerns the value (serializer, partitioner, size, room)
-        or the cluster arrives in the Delivery as a :exc:`ProducerError`. No room or no metadata
-        yet, or a serializer that answers later: the record waits its turn for up to
-        ``max.block.ms``, and keeps its place in the order of its partition.
-
-        Follows KafkaProducer.send, but never blocks the caller.
-        """
-        if (
-            value.__class__ is _PLAIN
-            and (key is None or key.__class__ is _PLAIN)
-            and partition is None
-            and timestamp_ms is None
-            and headers == ()
-            and timeout is None
-            and topic.__class__ is str
-            and topic in self._known_topics
-            and self._accept_plain is not None
-            and _get_running_loop() is self._loop
-        ):
-            # What _send() comes to for plain bytes, less one call.
-            return self._accept_plain(topic, key, value, None, None, (), key, value)
         check_timeout(timeout)
         delivery = self._send(topic, value, key, partition, timestamp_ms, headers, False, True)
         if timeout is not None:
@@ -728,7 +708,11 @@ class AsyncProducer(Transactional[K, V], Generic[K, V]):
 
     def _transaction_moved(self, state: TransactionState) -> None:
         # The short path of send() is there while records can be taken, and only then.
-        self._accept_plain = self._plain if state is TransactionState.IN_TRANSACTION else None
+        if self._takes_plain and state is TransactionState.IN_TRANSACTION:
+            assert self._engine is not None
+            self._plain = self._engine.intake
+        else:
+            self._plain = None
 
     def _default_block_timeout(self, timeout: float | None) -> float:
         return self.config.max_block_ms / 1000 if timeout is None else timeout
@@ -758,6 +742,6 @@ class AsyncProducer(Transactional[K, V], Generic[K, V]):
 
     def _crashed(self) -> None:
         # From now on the one comparison of send() fails, and _misuse() tells why.
-        self._loop = _NO_LOOP
+        self._loop = NO_LOOP
         if self._state is LifeState.RUNNING:
             self._state = transition(self._state, LifeEvent.CRASH)

@@ -24,7 +24,7 @@ from tests.both_loops import on_both_loops
 def batch(count: int = 3, partition: int | None = 1) -> tuple[Fate, list[Delivery]]:
     """Return a pending batch of ``count`` records and their Deliveries."""
     fate = Fate(asyncio.get_running_loop(), "orders", partition, count)
-    return fate, [Delivery(fate, index, 1000 + index, 2, 5) for index in range(count)]
+    return fate, [fate.delivery(index, 1000 + index, 2, 5) for index in range(count)]
 
 
 def error() -> ProducerError:

@@ -7,32 +7,36 @@ key is gone without an error anywhere. This runs once per keyed record: it is me
 
 from __future__ import annotations
 
-import struct
-
+from aioproducer.core import words
 from aioproducer.wire.primitives import Buffer
 
 _SEED = 0x9747B28C
 
-# One call takes a key of up to 255 bytes apart into its little-endian words.
-_UNPACK_WORDS = [struct.Struct(f"<{count}I").unpack_from for count in range(64)]
-
 
 def murmur2(data: Buffer) -> int:
     """Return the hash as an unsigned 32-bit number (Java prints the same bits as a signed one)."""
+    if type(data) is not bytes:
+        data = bytes(data)
     size = len(data)
     count = size >> 2
-    words = _UNPACK_WORDS[count](data) if count < 64 else struct.unpack_from(f"<{count}I", data)
+    parts = words.words_of(data, count)
     # Locals, so that a compiler can be told their C types; as literals they would stay objects.
     factor = 0x5BD1E995
     mask = 0xFFFFFFFF
-    state = _SEED ^ size
-    for word in words:
+    state = _SEED
+    state ^= size
+    for word in parts[:count]:
         word = word * factor & mask
         # One mask serves both products: their lower 32 bits depend on nothing above.
         state = (state * factor ^ (word ^ word >> 24) * factor) & mask
     rest = size & 3
     if rest:
-        state ^= int.from_bytes(data[-rest:], "little")
+        tail = data
+        if rest == 3:
+            state ^= tail[size - 1] << 16
+        if rest >= 2:
+            state ^= tail[size - rest + 1] << 8
+        state ^= tail[size - rest]
         state = state * factor & mask
     state ^= state >> 13
     state = state * factor & mask

@@ -94,9 +94,10 @@ class PartitionQueue:
             return False
         if self.sequences is None:
             return not (self.keep_order and self.on_wire)
-        if any(batch.expired for batch in self.on_wire):
-            # A batch that expired on the wire leaves its sequence in doubt until it is answered.
-            return False
+        for batch in self.on_wire:
+            if batch.expired:
+                # Having expired on the wire it leaves its sequence in doubt until it is answered.
+                return False
         if (
             self.on_wire
             and self.sequences.last_acked_sequence < 0

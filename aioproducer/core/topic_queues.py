@@ -55,7 +55,6 @@ class TopicQueues:
         "name",
         "partitions",
         "ratio",
-        "slow_until",
         "sticky",
         "topic_id",
     )

@@ -79,8 +79,7 @@ class Admission:
         record.take_copies()
         fate = Fate(self._loop, record.topic, record.partition, count=1)
         key, value = record.key, record.value
-        record.delivery = Delivery(
-            fate,
+        record.delivery = fate.delivery(
             0,
             record.timestamp_ms,
             -1 if key is None else len(key),

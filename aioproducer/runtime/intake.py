@@ -114,6 +114,8 @@ class Intake:
             batch_size=self._batch_size,
         )
         self._hash_keys = self._router.hashes_keys
+        self._chooses_freely = partitioner is None
+        self._rng = rng
         self._largest_record = config.max_request_size - HEADER_SIZE
         self._memory_line = self.admission.room.memory_line
         self._compressing = config.compression_type != "none"
@@ -122,6 +124,33 @@ class Intake:
         self._since_turn = 0
 
     # The path of a record
+
+    def accept_plain(self, topic: str, key: bytes | None, value: bytes) -> Delivery | None:
+        """Append a record of bytes to its partition's batch, ``None`` if that takes any more.
+
+        This is :meth:`accept` for what nearly every record is, and for nothing else.
+        """
+        queues = self._topics.get(topic)
+        if queues is None or queues.blocked or self._memory_line:
+            return None
+        if key is None:
+            size = record_size_bound(-1, len(value))
+        elif self._hash_keys:
+            size = record_size_bound(len(key), len(value))
+        else:
+            return None
+        charge = size + RECORD_OVERHEAD
+        if size > self._largest_record or charge > self._budget.available:
+            return None
+        if key is not None:
+            partition = (murmur2(key) & 0x7FFFFFFF) % queues.count
+        elif self._chooses_freely:
+            partition = queues.pick(self._batch_size, self._rng, self._unusable(queues))
+        else:
+            return None
+        self._since_turn += size
+        timestamp_ms = _time_ns() // 1_000_000
+        return self._append(queues.partitions[partition], size, timestamp_ms, key, value, ())
 
     def accept(
         self,
@@ -159,14 +188,30 @@ class Intake:
                 refused = Record(topic, value, key, partition, timestamp_ms, headers)
                 return self._ledger.refuse(refused, error)
         charge = size + RECORD_OVERHEAD
-        budget = self._budget
-        if queue is None or charge > budget.available:
+        if queue is None or charge > self._budget.available:
             record = WaitingRecord(
                 topic, partition, key, value, headers, timestamp_ms, size,
                 self._loop.time(), user_key, user_value, expedite,
             )  # fmt: skip
             return self._accept_slowly(record, may_wait)
-        budget.available -= charge
+        delivery = self._append(queue, size, timestamp_ms, key, value, headers)
+        batch = queue.open
+        if expedite and batch is not None and batch.sealed is None:
+            self._seal(queue, batch, Sealed.EXPEDITE)
+        return delivery
+
+    def _append(
+        self,
+        queue: PartitionQueue,
+        size: int,
+        timestamp_ms: int,
+        key: bytes | None,
+        value: Buffer | None,
+        headers: Sequence[Header],
+    ) -> Delivery:
+        """Append a record of at most ``size`` bytes, for which there is memory."""
+        charge = size + RECORD_OVERHEAD
+        self._budget.available -= charge
         batch = queue.open
         if batch is None or len(batch.body) * batch.growth + size > batch.limit:
             batch = self._open_batch(queue, timestamp_ms, size, None)
@@ -176,9 +221,12 @@ class Intake:
         batch.charged += charge
         if timestamp_ms > batch.max_timestamp:
             batch.max_timestamp = timestamp_ms
-        if expedite and batch.sealed is None:
-            self._seal(queue, batch, Sealed.EXPEDITE)
-        return Delivery(batch.fate, index, timestamp_ms, key_size, value_size)
+        return batch.fate.delivery(
+            index,
+            timestamp_ms,
+            -1 if key is None else len(key),
+            -1 if value is None else len(value),
+        )
 
     def accept_answers(
         self,

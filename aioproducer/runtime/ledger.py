@@ -145,7 +145,7 @@ class Ledger:
     def refuse(self, record: Record[Any, Any], error: ProducerError) -> Delivery:
         """Return a Delivery that has failed already, for a record that never got in."""
         fate = Fate(self._loop, record.topic, record.partition, count=1)
-        delivery = Delivery(fate, 0, UNKNOWN_TIMESTAMP, -1, -1)
+        delivery = fate.delivery(0, UNKNOWN_TIMESTAMP, -1, -1)
         self.failed_alone(fate, error, [record])
         return delivery
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aioproducer.core.waiting_room import WaitingRecord, WaitingRoom, WaitsFor
-from aioproducer.delivery import Delivery, Fate
+from aioproducer.delivery import Fate
 from tests.core.makers import NO_LOOP
 
 
@@ -26,7 +26,7 @@ def make_record(topic: str = "orders", partition: int | None = None) -> WaitingR
         user_value=None,
         expedite=False,
     )
-    record.delivery = Delivery(Fate(NO_LOOP, topic, partition, 1), 0, 5, 1, 1)
+    record.delivery = Fate(NO_LOOP, topic, partition, 1).delivery(0, 5, 1, 1)
     return record
 
 

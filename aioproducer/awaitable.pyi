@@ -1,0 +1,5 @@
+import asyncio
+
+from aioproducer.records import RecordMetadata
+
+FutureOfMetadata = asyncio.Future[RecordMetadata]

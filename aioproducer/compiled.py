@@ -1,0 +1,51 @@
+"""How the hot files run: compiled by Cython, or as the Python that they are written in.
+
+One source for both. Where a compiler was there at installation, each module with a ``.pxd`` beside
+it has been compiled, all of them or none, and Python prefers what is compiled. With
+``AIOPRODUCER_PURE=1`` in the environment this module, imported before any of those, sees to it that
+the sources are used all the same.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
+from importlib.util import spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+VARIABLE = "AIOPRODUCER_PURE"
+_PACKAGE = __name__.rpartition(".")[0]
+
+
+class SourcesOnly(MetaPathFinder):
+    """Finds this package's modules by their sources, whatever was compiled beside them."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if path is None or not fullname.startswith(f"{_PACKAGE}."):
+            return None
+        name = fullname.rpartition(".")[2]
+        for folder in path:
+            source = Path(folder, f"{name}.py")
+            if source.is_file():
+                return spec_from_file_location(fullname, source)
+        return None
+
+
+def prefer_sources() -> None:
+    """Have this package's modules that are not imported yet imported from their sources."""
+    sys.meta_path.insert(0, SourcesOnly())
+
+
+def is_compiled(name: str) -> bool:
+    """Return whether the imported module of that name runs compiled."""
+    return (sys.modules[name].__file__ or "").endswith(tuple(EXTENSION_SUFFIXES))
+
+
+if os.environ.get(VARIABLE, "") not in ("", "0"):
+    prefer_sources()

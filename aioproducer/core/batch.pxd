@@ -1,0 +1,33 @@
+cimport cython
+from aioproducer.delivery cimport Fate
+
+@cython.final
+cdef class Batch:
+    cdef public str topic
+    cdef public Py_ssize_t partition
+    cdef public Fate fate
+    cdef public tuple order
+    cdef public double created
+    cdef public double opened
+    cdef public Py_ssize_t limit
+    cdef public double growth
+    cdef public long long base_timestamp
+    cdef public long long max_timestamp
+    cdef public bytearray body
+    cdef public Py_ssize_t count
+    cdef public long long charged
+    cdef public object sealed
+    cdef public bint closed
+    cdef public object payload
+    cdef public bint preparing
+    cdef public int codec_id
+    cdef public Py_ssize_t attempts
+    cdef public double retry_at
+    cdef public object stamp
+    cdef public bint maybe_written
+    cdef public bint cannot_follow
+    cdef public bint expired
+    cdef public object last_error
+    cdef public object deadline
+
+    cpdef bint has_room(self, Py_ssize_t size)

@@ -1,0 +1,37 @@
+cimport cython
+from aioproducer.core.batch cimport Batch
+from aioproducer.core.memory_budget cimport MemoryBudget
+from aioproducer.core.murmur2 cimport murmur2
+from aioproducer.core.partition_queue cimport PartitionQueue
+from aioproducer.core.topic_queues cimport TopicQueues
+from aioproducer.delivery cimport Delivery, Fate
+from aioproducer.wire.record_encoder cimport append_record, record_size_bound
+
+
+@cython.final
+cdef class Intake:
+    cdef object __weakref__
+    cdef dict __dict__
+    cdef public dict _topics
+    cdef public object _memory_line
+    cdef public MemoryBudget _budget
+    cdef public object _router
+    cdef public object _rng
+    cdef public object _loop
+    cdef public Py_ssize_t _largest_record
+    cdef public Py_ssize_t _batch_size
+    cdef public Py_ssize_t _since_turn
+    cdef public bint _hash_keys
+    cdef public bint _chooses_freely
+
+    @cython.locals(
+        queues=TopicQueues, size=Py_ssize_t, charge=cython.longlong,
+        partition=Py_ssize_t, timestamp_ms=cython.longlong
+    )
+    cpdef Delivery accept_plain(self, str topic, bytes key, bytes value)
+
+    @cython.locals(batch=Batch, index=Py_ssize_t, charge=cython.longlong)
+    cdef Delivery _append(
+        self, PartitionQueue queue, Py_ssize_t size, long long timestamp_ms, object key,
+        object value, object headers
+    )

@@ -1,0 +1,84 @@
+"""The shortest way of a record, from the caller's ``send()`` to its batch."""
+
+from __future__ import annotations
+
+from asyncio import _get_running_loop
+from collections.abc import Sequence
+from typing import Any
+
+from aioproducer.delivery import Delivery
+from aioproducer.records import Header
+from aioproducer.runtime.intake import Intake
+
+NO_LOOP = object()
+NO_HEADERS: Sequence[Header] = ()
+
+
+class SendPath:
+    """``send()``, and where it leads while plain bytes can be taken.
+
+    A class of its own, because it runs once per record and can be compiled.
+    """
+
+    __slots__ = ("_loop", "_plain")
+
+    def __init__(self) -> None:
+        # The loop while running, else no loop at all: one comparison tells a wrong caller, be it
+        # another loop, a thread, a forked child or a producer that is not running.
+        self._loop: object = NO_LOOP
+        # Set while plain bytes may go straight to their batch.
+        self._plain: Intake | None = None
+
+    def send(
+        self,
+        topic: str,
+        value: Any = None,
+        *,
+        key: Any = None,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        headers: Sequence[Header] = NO_HEADERS,
+        timeout: float | None = None,
+    ) -> Delivery:
+        """Queue one record and return its Delivery; never blocks.
+
+        ``partition=None`` lets the partitioner choose, ``timestamp_ms=None`` means now. With
+        ``timeout`` seconds the Delivery fails after that time: the record is withdrawn if it still
+        waits, else its error says ``persisted="maybe"``.
+
+        Raises at once for misuse: :exc:`TypeError`, :exc:`ValueError`,
+        :exc:`ProducerStateError`. Whatever concerns the value (serializer, partitioner, size, room)
+        or the cluster arrives in the Delivery as a :exc:`ProducerError`. No room or no metadata
+        yet, or a serializer that answers later: the record waits its turn for up to
+        ``max.block.ms``, and keeps its place in the order of its partition.
+
+        Follows KafkaProducer.send, but never blocks the caller.
+        """
+        plain = self._plain
+        if (
+            plain is not None
+            and type(value) is bytes
+            and (key is None or type(key) is bytes)
+            and partition is None
+            and timestamp_ms is None
+            and headers is NO_HEADERS
+            and timeout is None
+            and type(topic) is str
+            and _get_running_loop() is self._loop
+        ):
+            delivery = plain.accept_plain(topic, key, value)
+            if delivery is not None:
+                return delivery
+        return self._send_any(topic, value, key, partition, timestamp_ms, headers, timeout)
+
+    def _send_any(
+        self,
+        topic: str,
+        value: Any,
+        key: Any,
+        partition: int | None,
+        timestamp_ms: int | None,
+        headers: Sequence[Header],
+        timeout: float | None,
+    ) -> Delivery:
+        raise NotImplementedError  # the producer's own
