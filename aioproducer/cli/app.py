@@ -7,13 +7,16 @@ from pathlib import Path
 
 import click
 
+from aioproducer.advice.lab import BATCH_SIZES
 from aioproducer.cli import WRONG_USE
+from aioproducer.cli.compress_lab import LabOptions, run_lab
 from aioproducer.cli.demo import DEFAULT_RECORDS, QUICK_RECORDS, DemoOptions, run_demo
 from aioproducer.cli.doctor import FAIL_ON, DoctorOptions, run_doctor
 from aioproducer.cli.settings import SettingsError, byte_count, read_settings
 from aioproducer.errors import ConfigurationError
 from aioproducer.testing.where import VERSIONS
 from aioproducer.version import __version__
+from aioproducer.wire.compression import CODECS
 
 INTERRUPTED = 130
 
@@ -131,3 +134,70 @@ def doctor(
         as_json=as_json,
     )
     return run_doctor(read_settings(config_file, bootstrap_server, properties), options)
+
+
+@app.command("compress-lab")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--rate", default="10MB", show_default=True, metavar="BYTES", help="Bytes a second to send."
+)
+@click.option(
+    "--cpu",
+    type=click.FloatRange(min=0, min_open=True),
+    default=25.0,
+    show_default=True,
+    metavar="PERCENT",
+    help="How much of one core compression may take.",
+)
+@click.option(
+    "--partitions",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Over how many partitions the records spread.",
+)
+@click.option(
+    "--codec",
+    "codecs",
+    multiple=True,
+    type=click.Choice([codec.name for codec in CODECS[1:]]),
+    help="Try this one only. Repeatable.",
+)
+@click.option(
+    "--batch-size", "batch_sizes", multiple=True, metavar="BYTES", help="Try it. Repeatable."
+)
+@click.option("--quick", is_flag=True, help="Only the usual levels.")
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE.svg",
+    help="Draw ratio over speed.",
+)
+@_as_json
+def compress_lab(
+    file: Path,
+    rate: str,
+    cpu: float,
+    partitions: int,
+    codecs: tuple[str, ...],
+    batch_sizes: tuple[str, ...],
+    quick: bool,
+    plot: Path | None,
+    as_json: bool,
+) -> int:
+    """Measure each codec and level on your own data: the lines of FILE, each a record.
+
+    Prints ratio, speed and what it saves per TB at several batch sizes, and what to set.
+    """
+    options = LabOptions(
+        rate=byte_count(rate),
+        cpu=cpu / 100,
+        partitions=partitions,
+        codecs=codecs or None,
+        batch_sizes=tuple(int(byte_count(size)) for size in batch_sizes) or BATCH_SIZES,
+        quick=quick,
+        plot=plot,
+        as_json=as_json,
+    )
+    return run_lab(file, options)
