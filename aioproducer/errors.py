@@ -11,6 +11,7 @@
      |    +-- SerializerNotReadyError
      |    +-- SerializerTimeoutError (ProducerTimeoutError as well)
      |    +-- SchemaRegistryError
+     |    +-- DeserializationError
      +-- PartitionerError
      +-- RecordTooLargeError
      |    +-- MessageTooLargeError, RecordListTooLargeError (both BrokerError as well)
@@ -190,6 +191,12 @@ class SchemaRegistryError(SerializationError):
         )
         self.status = status
         self.code = code
+
+
+class DeserializationError(SerializationError):
+    """Bytes are not what a deserializer reads."""
+
+    what_next = "Read them with the deserializer of the serializer that wrote them."
 
 
 class PartitionerError(ProducerError):

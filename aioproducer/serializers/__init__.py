@@ -4,6 +4,7 @@ Whatever needs a package of its own (Avro, Protobuf, JSON Schema, a schema regis
 when it is used, and says what to install.
 """
 
+from aioproducer.serializers.avro import AvroDeserializer, AvroSerializer
 from aioproducer.serializers.base import (
     SerializationContext,
     Serializer,
@@ -11,6 +12,7 @@ from aioproducer.serializers.base import (
     resolve_serializer,
 )
 from aioproducer.serializers.builtin import BytesSerializer, StringDeserializer, StringSerializer
+from aioproducer.serializers.json_schema import JsonSchemaDeserializer, JsonSchemaSerializer
 from aioproducer.serializers.json_values import JsonDeserializer, JsonSerializer
 from aioproducer.serializers.numbers import (
     BooleanDeserializer,
@@ -29,10 +31,14 @@ from aioproducer.serializers.numbers import (
     UuidSerializer,
 )
 from aioproducer.serializers.per_topic import PerTopic
+from aioproducer.serializers.protobuf import ProtobufDeserializer, ProtobufSerializer
+from aioproducer.serializers.schema_registry import SchemaReference, SchemaRegistry
 from aioproducer.serializers.threads import OnThread, on_thread
 from aioproducer.serializers.unfit import UnfitBytesError, UnfitValueError
 
 __all__ = [
+    "AvroDeserializer",
+    "AvroSerializer",
     "BooleanDeserializer",
     "BooleanSerializer",
     "BytesSerializer",
@@ -43,11 +49,17 @@ __all__ = [
     "IntegerDeserializer",
     "IntegerSerializer",
     "JsonDeserializer",
+    "JsonSchemaDeserializer",
+    "JsonSchemaSerializer",
     "JsonSerializer",
     "LongDeserializer",
     "LongSerializer",
     "OnThread",
     "PerTopic",
+    "ProtobufDeserializer",
+    "ProtobufSerializer",
+    "SchemaReference",
+    "SchemaRegistry",
     "SerializationContext",
     "Serializer",
     "SerializerOf",

@@ -16,7 +16,7 @@ from aioproducer.testing.supervision import tail
 
 DOWNLOAD_SECONDS = 600.0
 _ATTEMPTS = 2
-_DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
+DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def _download(program: str, artifacts: Sequence[Artifact], scratch: Path) -> Pat
     (scratch / "pom.xml").write_text(_pom(artifacts))
     filled = scratch / "jars"
     log = scratch / "maven.log"
-    goal = f"{_DEPENDENCY_PLUGIN}:copy-dependencies"
+    goal = f"{DEPENDENCY_PLUGIN}:copy-dependencies"
     command = [program, "-B", "-q", goal, f"-DoutputDirectory={filled}"]
     for _ in range(_ATTEMPTS):
         with log.open("wb") as output:
