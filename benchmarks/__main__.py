@@ -1,6 +1,6 @@
 """``python -m benchmarks``: measure, print a table for each scenario, write a report.
 
-Other commands: ``targets``, ``report``, ``allocations``, ``transactions``, ``prepare``.
+Other commands: ``targets``, ``report``, ``allocations``, ``transactions``, ``accounting``, ``prepare``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import asdict
 from typing import Any
 
 from aioproducer.testing.where import BOOTSTRAP_VARIABLE
-from benchmarks import transactions
+from benchmarks import accounting, transactions
 from benchmarks.arguments import Settings, parse
 from benchmarks.cluster import ClusterError, ClusterProcess, Source
 from benchmarks.noise import load_average
@@ -34,6 +34,7 @@ from benchmarks.tls import compare_protocols
 def main(arguments: Sequence[str]) -> int:
     commands: dict[str, Callable[[Sequence[str]], int]] = {
         "transactions": transactions.main,
+        "accounting": accounting.main,
         "prepare": prepare,
     }
     if arguments and arguments[0] in commands:
