@@ -40,8 +40,11 @@ from aioproducer.errors import (
 )
 from aioproducer.interceptors import Interceptor
 from aioproducer.observe.catalogue import Kind as MetricKind
+from aioproducer.observe.findings import Diagnosis, Finding, Severity
+from aioproducer.observe.health import Health
 from aioproducer.observe.readings import TimeHistogram
 from aioproducer.observe.snapshot import MetricsSnapshot, NodeMetrics, TopicMetrics
+from aioproducer.observe.thresholds import Thresholds
 from aioproducer.offsets import group_metadata
 from aioproducer.producer import AsyncProducer
 from aioproducer.records import (
@@ -78,12 +81,15 @@ __all__ = [
     "Delivery",
     "DeliveryTimeoutError",
     "DeserializationError",
+    "Diagnosis",
     "Explanation",
     "FailedRecord",
     "FatalTransactionError",
+    "Finding",
     "FlushTimeoutError",
     "GroupMetadata",
     "Header",
+    "Health",
     "Interceptor",
     "LateResult",
     "LifeState",
@@ -113,8 +119,10 @@ __all__ = [
     "SerializationError",
     "SerializerNotReadyError",
     "SerializerTimeoutError",
+    "Severity",
     "SignalDrain",
     "Step",
+    "Thresholds",
     "TimeHistogram",
     "TopicMetrics",
     "TopicPartition",

@@ -38,9 +38,12 @@ from aioproducer.errors import (
 from aioproducer.interceptors import InterceptorChain, check_interceptors
 from aioproducer.many import send_all
 from aioproducer.observe.catalogue import METRICS, Kind
+from aioproducer.observe.findings import Diagnosis, Facts, find
+from aioproducer.observe.health import Health, judge_health
 from aioproducer.observe.metrics import take_snapshot
 from aioproducer.observe.readings import Registered
 from aioproducer.observe.snapshot import MetricsSnapshot
+from aioproducer.observe.thresholds import Thresholds
 from aioproducer.options import ProducerOptions
 from aioproducer.records import (
     CloseReport,
@@ -665,6 +668,29 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
         finally:
             self._watchers.discard(ended)
         yield self.metrics()
+
+    def diagnose(self, thresholds: Thresholds | Mapping[str, float] | None = None) -> Diagnosis:
+        """Return what is not well by the figures of the last minute or so, worst first.
+
+        Each finding has its figure, the threshold, the likely causes and the settings to change;
+        ``print(producer.diagnose())`` is a report. ``thresholds`` change the limits, by name where
+        it is a mapping. Raises :exc:`ConfigurationError` for an unknown name or a value out of its
+        range. Costs a snapshot and asks nobody.
+        """
+        limits = Thresholds.of(thresholds)
+        config, snapshot = self.config, self.metrics()
+        facts = Facts(
+            snapshot, limits, config.linger_ms, config.batch_size, config.compression_type,
+            config.max_in_flight_requests_per_connection,
+        )  # fmt: skip
+        return Diagnosis(find(facts), snapshot)
+
+    def health(self) -> Health:
+        """Return whether the producer lives and is ready, for the probes of containers.
+
+        Cheap: it asks nobody. It may be asked in every state.
+        """
+        return judge_health(self._state, self._engine)
 
     def register_metric(
         self,

@@ -1,6 +1,7 @@
 """``python -m benchmarks``: measure, print a table for each scenario, write a report.
 
-Other commands: ``targets``, ``report``, ``allocations``, ``transactions``, ``accounting``, ``prepare``.
+Other commands: ``targets``, ``report``, ``allocations``, ``transactions``,
+``accounting``, ``prepare``.
 """
 
 from __future__ import annotations

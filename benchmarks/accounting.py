@@ -14,8 +14,9 @@ import asyncio
 import random
 import statistics
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from unittest import mock
 
 from aioproducer import AsyncProducer
 from aioproducer.core.batch import Batch
@@ -44,14 +45,9 @@ class SilentMeters(Meters):
         """Do nothing."""
 
 
-@contextmanager
-def meters(kind: type[Meters]) -> Iterator[None]:
+def meters(kind: type[Meters]) -> AbstractContextManager[object]:
     """Have producers that start meanwhile count with ``kind``."""
-    kept, engine.Meters = engine.Meters, kind  # type: ignore[misc]
-    try:
-        yield
-    finally:
-        engine.Meters = kept  # type: ignore[misc]
+    return mock.patch.object(engine, "Meters", kind)
 
 
 async def turn(bootstrap: str, topic: str, settings: argparse.Namespace) -> float:
@@ -73,7 +69,8 @@ async def turn(bootstrap: str, topic: str, settings: argparse.Namespace) -> floa
             if not number % 100:
                 await producer.drain()
         await producer.flush()
-        return (time.process_time() - begun) / settings.records * 1e6
+        taken = time.process_time() - begun
+    return taken / float(settings.records) * 1e6
 
 
 def compare(bootstrap: str, topic: str, settings: argparse.Namespace) -> list[tuple[float, float]]:

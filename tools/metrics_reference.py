@@ -31,9 +31,14 @@ from aioproducer.version import __version__
 
 @dataclass(frozen=True, slots=True)
 class TopicMetrics:
-    """One topic's figures; ``partition_records`` are what each partition was sent lately."""
+    """One topic's figures.
+
+    ``partition_records`` are what each partition was sent lately, ``partition_count`` is how many
+    there are.
+    """
 
 {topic}    partition_records: Mapping[int, int] = field(default_factory=dict)
+    partition_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ class ProducerSample(Sample):
         "sealed_size", "sealed_linger", "sealed_flush", "sealed_expedite", "sealed_memory",
         "produce_answers", "latency", "throttle", "produce_lost",
         "records_retried", "records_failed", "batches_split",
-        "buffer_exhausted", "waits", "wait_time", "memory_wait", "metadata_wait",
-        "flush_time", "interceptor_errors", "interceptor_dropped",
+        "buffer_exhausted", "waits_begun", "waits", "wait_time", "memory_wait", "metadata_wait",
+        "flush_time", "interceptor_errors", "interceptor_dropped", "stalls",
         "txn_init", "txn_begin", "txn_send_offsets", "txn_commit", "txn_abort",
     )  # fmt: skip
     MAXIMA = (
@@ -64,6 +64,7 @@ class ProducerSample(Sample):
     records_failed: int
     batches_split: int
     buffer_exhausted: int
+    waits_begun: int
     waits: int
     wait_time: float
     memory_wait: float
@@ -71,6 +72,7 @@ class ProducerSample(Sample):
     flush_time: float
     interceptor_errors: int
     interceptor_dropped: int
+    stalls: int
     txn_init: float
     txn_begin: float
     txn_send_offsets: float

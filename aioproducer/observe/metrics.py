@@ -86,7 +86,11 @@ def take_snapshot(
         if metric.of is not Of.MOMENT
     }
     total: ProducerSample = sources[Of.PRODUCER].total
-    topics = {name: _topic(meter, now) for name, meter in meters.topics.items()}
+    view = engine.cluster.view.topics
+    topics = {
+        name: _topic(meter, len(view[name].partitions) if name in view else 0, now)
+        for name, meter in meters.topics.items()
+    }
     managers = engine.cluster.managers()
     nodes = {
         node_id: _node(meter, managers.get(node_id), now) for node_id, meter in meters.nodes.items()
@@ -120,10 +124,12 @@ def _read_all(
             yield metric, float("nan")
 
 
-def _topic(meter: Meter[Any], now: float) -> TopicMetrics:
+def _topic(meter: Meter[Any], partitions: int, now: float) -> TopicMetrics:
     source = _Source.of(meter, now)
     values: dict[str, Any] = {metric.attribute: source.read(metric) for metric in TOPIC_METRICS}
-    return TopicMetrics(**values, partition_records=source.recent[0].sample.partitions)
+    return TopicMetrics(
+        **values, partition_records=source.recent[0].sample.partitions, partition_count=partitions
+    )
 
 
 def _node(meter: Meter[NodeSample], manager: ConnectionManager | None, now: float) -> NodeMetrics:

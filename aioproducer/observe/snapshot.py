@@ -14,7 +14,11 @@ from aioproducer.version import __version__
 
 @dataclass(frozen=True, slots=True)
 class TopicMetrics:
-    """One topic's figures; ``partition_records`` are what each partition was sent lately."""
+    """One topic's figures.
+
+    ``partition_records`` are what each partition was sent lately, ``partition_count`` is how many
+    there are.
+    """
 
     record_send_rate: float = 0.0
     record_send_total: int = 0
@@ -27,6 +31,7 @@ class TopicMetrics:
     record_error_total: int = 0
     record_ack_total: int = 0
     partition_records: Mapping[int, int] = field(default_factory=dict)
+    partition_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +146,8 @@ class MetricsSnapshot(Readable):
     waiting_records: int = 0
     waiting_bytes: int = 0
     waiting_oldest_ms: float = 0.0
+    waiting_begun_rate: float = 0.0
+    waiting_begun_total: int = 0
     waiting_time_record_rate: float = 0.0
     waiting_time_record_total: int = 0
     waiting_time_avg: float = 0.0
@@ -155,8 +162,10 @@ class MetricsSnapshot(Readable):
     request_timeout_total: int = 0
     request_lost_rate: float = 0.0
     request_lost_total: int = 0
+    throttle_ratio: float = 0.0
     throttle_time_total_ms: int = 0
     loop_stalls: int = 0
+    loop_stall_rate: float = 0.0
     loop_stall_longest_s: float = 0.0
     loop_stall_total_s: float = 0.0
     metadata_topics: int = 0

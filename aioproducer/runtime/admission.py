@@ -96,6 +96,7 @@ class Admission:
             self.memory_released()
         elif waits_for is not WaitsFor.SERIALIZER:
             self.want_metadata(record)
+        self._meters.producer.at(record.sent_at).waits_begun += 1
         self._note_waits(record.sent_at)
         self._arm_timer()
         return record.delivery

@@ -92,7 +92,7 @@ class Engine:
             config.metrics_num_samples, config.metrics_sample_window_ms / 1000, self._loop.time()
         )
         self.ledger = Ledger(self.budget, self.feed, self.meters, self._memory_released)
-        self.watch = StallWatch(client_id, self._is_busy)
+        self.watch = StallWatch(client_id, self._is_busy, self._stalled)
         self.cluster = Cluster(
             config,
             client_id,
@@ -316,6 +316,9 @@ class Engine:
         for queue in self.intake.queues():
             self.sender.abandon(queue, fail)
         return abandoned
+
+    def _stalled(self, now: float) -> None:
+        self.meters.producer.at(now).stalls += 1
 
     def _is_busy(self) -> bool:
         return bool(self.ledger.unsettled) or len(self.admission.room) > 0

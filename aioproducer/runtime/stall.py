@@ -108,7 +108,13 @@ class Alarm:
 class StallWatch:
     """Makes alarms; notices by timers that fire late that the loop stood still, and says so."""
 
-    def __init__(self, client_id: str, is_busy: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        client_id: str,
+        is_busy: Callable[[], bool] = lambda: False,
+        on_stall: Callable[[float], None] = lambda now: None,
+    ) -> None:
+        self._on_stall = on_stall
         self.figures = StallFigures()
         self._client_id = client_id
         self._is_busy = is_busy
@@ -180,6 +186,7 @@ class StallWatch:
             known.count + 1, max(known.longest, seconds), known.total + seconds
         )
         now = self._loop.time()
+        self._on_stall(now)
         if now - self._warned_at < _WARN_EVERY:
             return
         unsaid = figures.count - self._warned_count - 1
