@@ -9,10 +9,10 @@ SEEDS ?= 1000
 DEV_EXTRAS := all$(shell command -v krb5-config >/dev/null && echo ,gssapi)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bounce torture simulate mutate fuzz audit clean
+.PHONY: help demo test lint bench bench-quick bounce torture simulate mutate fuzz audit clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/.installed-demo  ## produce 100 000 records to a cluster and check that they arrived
 	$(BIN)/python -m aioproducer demo $(ARGS)
@@ -31,6 +31,9 @@ lint: .venv/.installed-dev  ## style, types, layers and generated pages
 
 bench: .venv/.compiled  ## compare with other producers, of Python and not; ARGS=--tls: with TLS and without
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: .venv/.compiled  ## a rough look at all of it in less than two minutes
+	$(BIN)/python -m benchmarks --quick $(ARGS)
 
 torture: .venv/.compiled  ## an hour of faults on a real cluster; nothing lost, repeated, reordered
 	$(BIN)/python -m tests.torture $(ARGS)

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from typing import Any
 
 from aioproducer.testing.where import BOOTSTRAP_VARIABLE
-from benchmarks import accounting, transactions
+from benchmarks import accounting, page, targets, transactions
 from benchmarks.arguments import Settings, parse
 from benchmarks.cluster import ClusterError, ClusterProcess, Source
 from benchmarks.noise import load_average
@@ -37,6 +37,8 @@ def main(arguments: Sequence[str]) -> int:
         "transactions": transactions.main,
         "accounting": accounting.main,
         "prepare": prepare,
+        "targets": targets.main,
+        "report": page.main,
     }
     if arguments and arguments[0] in commands:
         return commands[arguments[0]](arguments[1:])
@@ -88,7 +90,7 @@ def _run(
     settings: Settings, cluster: StandInProcess | ClusterProcess, arguments: Sequence[str]
 ) -> int:
     started = time.monotonic()
-    store = Store(settings.results, resume=settings.resume)
+    store = Store(settings.results, forget=() if settings.resume else settings.sections)
     environment = describe_machine(settings, cluster)
     store.describe({**environment, "arguments": json.dumps(list(arguments))})
     for name, value in environment.items():
@@ -102,6 +104,9 @@ def _run(
     afterwards = f"{time.monotonic() - started:.0f} s; load average afterwards: {load_average()}"
     print(f"\n{afterwards}")
     store.describe({"afterwards": afterwards})
+    print(f"\n{targets.targets_table(targets.verdicts(store, settings))}")
+    written = page.write_page(store, settings.html or settings.results.with_suffix(".html"))
+    print(f"\n{written}")
     if settings.json is not None:
         settings.json.write_text(json.dumps(as_json(store), indent=2) + "\n")
     return 0 if runner.good else 1
@@ -109,7 +114,7 @@ def _run(
 
 def show(table: Table, store: Store) -> None:
     """Print one table with what has to be known beside it."""
-    results = store.results(table.section, table.name)
+    results = table.results(store)
     print(f"\n### {table.title}\n\n{markdown(*cells(table, results))}")
     for line in [*([table.note] if table.note else []), *remarks(results)]:
         print(f"\n{line}")

@@ -12,7 +12,18 @@ from benchmarks.cluster import Source
 from benchmarks.peers import PEERS, REFERENCE
 from benchmarks.standin.process import Verification
 
-SECTIONS = ("throughput", "latency")
+SECTIONS = (
+    "throughput",
+    "latency",
+    "ping-pong",
+    "scale",
+    "codecs",
+    "profiles",
+    "memory",
+    "loop-hold",
+    "idle",
+    "import",
+)
 RESULTS = Path("build/benchmarks/results.jsonl")
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
@@ -66,7 +77,8 @@ _QUICK: dict[str, Any] = {
     "warm_up": 0.3,
     "latency_linger_ms": (0,),
     "latency_seconds": 1.0,
-    "minutes": 1.8,
+    "minutes": 1.6,
+    "results": RESULTS.with_name("quick.jsonl"),
 }
 
 
@@ -151,7 +163,13 @@ def _where(group: Any) -> None:
         help="what the stand-in checks of each batch: sequences; CRC-32C too; records too",
     )
     add("--python-stand-in", action="store_true", help="although there is a compiler")
-    add("--results", type=Path, default=RESULTS, metavar="FILE", help="where each run is noted")
+    add(
+        "--results",
+        type=Path,
+        default=RESULTS,
+        metavar="FILE",
+        help="where each run is noted; sections that are not measured keep what is there",
+    )
     add("--resume", action="store_true", help="keep the runs that FILE has and do what is left")
     add("--minutes", type=float, default=15.0, help="begin no run after that")
     add("--html", type=Path, metavar="FILE", help="the report (default: beside the results)")

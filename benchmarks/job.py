@@ -106,6 +106,8 @@ class Measurement:
     """"compiled" or "pure" for aioproducer."""
     extra: dict[str, float] = field(default_factory=dict)
     """Further figures by name; the stand-in's count is among them."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What a figure alone does not say, by name."""
 
     @property
     def records_per_second(self) -> float:

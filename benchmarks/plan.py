@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
-from benchmarks.arguments import Settings
 from benchmarks.job import Job, Measurement
+from benchmarks.peers import PEERS
+from benchmarks.store import Store, TableResults
 
 Figure = Callable[[Measurement], float | None]
 
@@ -36,8 +39,27 @@ class Table:
     rounds: int = 1
     label: str = "client"
     note: str = ""
-    noisy: Sequence[str] = field(default=())
+    noisy: Sequence[str] = ()
     """The columns whose spread between rounds is shown."""
+    needs: Mapping[str, str] = field(default_factory=dict)
+    """The module that a row needs, beside its client."""
+    derive: Callable[[TableResults], None] | None = None
+    """Adds the figures that come of several rows."""
+    plot: Literal["bars", "lines"] = "bars"
+
+    def missing(self, row: str) -> str | None:
+        """Return what is not installed for ``row``, or ``None``."""
+        module = self.needs.get(row)
+        if module is not None and importlib.util.find_spec(module) is None:
+            return module
+        return PEERS[self.rows[row].peer].missing()
+
+    def results(self, store: Store) -> TableResults:
+        """Return what was measured, with what follows from it."""
+        found = store.results(self.section, self.name)
+        if self.derive is not None:
+            self.derive(found)
+        return found
 
 
 def turns(rows: Sequence[str], rounds: int) -> Iterator[tuple[int, str]]:
@@ -62,7 +84,3 @@ def cpu(run: Measurement) -> float | None:
 
 def percentile(name: str) -> Figure:
     return lambda run: run.latency_ms.get(name)
-
-
-def keys_in_words(settings: Settings) -> str:
-    return "16 B keys" if settings.keys else "16 B keys never seen before"

@@ -123,8 +123,8 @@ class Runner:
         """Let the rows take turns; every run is in the store when this returns."""
         self._say(table.title)
         present = []
-        for row, job in table.rows.items():
-            missing = PEERS[job.peer].missing()
+        for row in table.rows:
+            missing = table.missing(row)
             if missing is None:
                 present.append(row)
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -60,20 +60,21 @@ class Store:
 
     Args:
         path: the file; ``None`` keeps them in memory alone.
-        resume: keep what the file has instead of beginning anew.
+        forget: the sections that are measured anew; what the file has of others is kept.
     """
 
-    def __init__(self, path: Path | None, *, resume: bool = True) -> None:
+    def __init__(self, path: Path | None, *, forget: Collection[str] = ()) -> None:
         self._path = path
         self.runs: list[Run] = []
         self.environment: dict[str, str] = {}
         if path is None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        if resume and path.is_file():
+        if path.is_file():
             self._load(path.read_text().splitlines())
-        else:
-            path.write_text("")
+        self.runs = [run for run in self.runs if run.section not in forget]
+        lines = [json.dumps({"environment": self.environment}), *(r.to_json() for r in self.runs)]
+        path.write_text("".join(f"{line}\n" for line in lines))
 
     def _load(self, lines: Iterable[str]) -> None:
         for line in lines:

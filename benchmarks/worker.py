@@ -24,7 +24,16 @@ _LEAD_NS = 100_000_000
 
 Probe = Callable[[Job], Awaitable[Measurement]]
 
-PROBES: dict[str, str] = {}
+PROBES = {
+    "ping-pong": "benchmarks.probes.ping_pong:measure",
+    "scale": "benchmarks.probes.scale:measure",
+    "codecs": "benchmarks.probes.codecs:measure",
+    "serializers": "benchmarks.probes.serializers:measure",
+    "memory": "benchmarks.probes.memory:measure",
+    "loop-hold": "benchmarks.probes.loop_hold:measure",
+    "idle": "benchmarks.probes.idle:measure",
+    "import": "benchmarks.probes.import_time:measure",
+}
 """What is measured by a function of its own."""
 
 

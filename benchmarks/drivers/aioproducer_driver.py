@@ -12,19 +12,24 @@ from benchmarks.job import Job
 from benchmarks.payload import Pairs
 
 
+def settings(job: Job) -> dict[str, object]:
+    """Return the configuration for ``job`` by Kafka's names."""
+    chosen: dict[str, object] = {
+        "acks": "all",
+        "enable.idempotence": True,
+        "linger.ms": job.linger_ms,
+        "compression.type": job.compression,
+        **job.options,
+    }
+    if job.batch_size is not None:
+        chosen["batch.size"] = job.batch_size
+    return chosen
+
+
 class AioproducerDriver(AsyncDriver):
     def __init__(self, job: Job) -> None:
         super().__init__(job)
-        settings: dict[str, object] = {
-            "acks": "all",
-            "enable.idempotence": True,
-            "linger.ms": job.linger_ms,
-            "compression.type": job.compression,
-            **job.options,
-        }
-        if job.batch_size is not None:
-            settings["batch.size"] = job.batch_size
-        self._producer = AsyncProducer(job.bootstrap_servers, config=settings)
+        self._producer = AsyncProducer(job.bootstrap_servers, config=settings(job))
 
     async def open(self) -> None:
         await self._producer.start()

@@ -6,11 +6,29 @@ from collections.abc import Callable, Mapping
 
 from benchmarks.arguments import Settings
 from benchmarks.plan import Table
-from benchmarks.sections import latency, throughput
+from benchmarks.sections import (
+    codecs,
+    idle,
+    latency,
+    loop_hold,
+    memory,
+    ping_pong,
+    profiles,
+    scale,
+    throughput,
+)
 
 MAKERS: Mapping[str, Callable[[Settings], list[Table]]] = {
     "throughput": throughput.tables,
     "latency": latency.tables,
+    "ping-pong": ping_pong.tables,
+    "scale": scale.tables,
+    "codecs": codecs.tables,
+    "profiles": profiles.tables,
+    "memory": memory.tables,
+    "loop-hold": loop_hold.tables,
+    "idle": idle.idle_tables,
+    "import": idle.import_tables,
 }
 
 ON_ANY_CLUSTER = frozenset({"throughput", "latency"})

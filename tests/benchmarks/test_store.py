@@ -56,8 +56,10 @@ def test_a_repeated_round_replaces_the_failed_one() -> None:
     assert (len(result.runs), result.problems) == (1, [])
 
 
-def test_a_new_benchmark_begins_with_an_empty_file(tmp_path: Path) -> None:
+def test_sections_that_are_measured_anew_are_forgotten_and_others_kept(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
-    Store(path).add(run())
-    assert Store(path, resume=False).runs == []
-    assert path.read_text() == ""
+    store = Store(path)
+    store.add(run())
+    store.add(run(section="other"))
+    assert [each.section for each in Store(path, forget=["s"]).runs] == ["other"]
+    assert [each.section for each in Store(path).runs] == ["other"]

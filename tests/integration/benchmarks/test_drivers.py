@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from benchmarks.arguments import parse
 from benchmarks.cluster import ClusterError, ClusterProcess
 from benchmarks.job import Job, Kind, Measurement
 from benchmarks.peers import OURS, PEERS, PURE
 from benchmarks.plan import Column, Table, rate
 from benchmarks.runner import RunError, Runner, run_job
+from benchmarks.sections import tables
 from benchmarks.standin.process import StandInProcess
 from benchmarks.store import Store
 from tests.conftest import skip_or_fail
@@ -19,6 +21,19 @@ from tests.conftest import skip_or_fail
 pytestmark = pytest.mark.own_cluster
 
 TOPIC = "benchmark"
+
+
+def one_of_each() -> list[Table]:
+    found: dict[object, Table] = {}
+    for table in tables(parse(["--soak", "5000"])):
+        job = next(iter(table.rows.values()))
+        if job.kind not in ("throughput", "latency"):
+            found.setdefault((job.kind, *sorted(job.parameters)), table)
+    return list(found.values())
+
+
+ONE_OF_EACH = one_of_each()
+"""A table of each kind of probe and load."""
 
 
 @pytest.fixture(scope="module")
@@ -175,3 +190,24 @@ def test_no_run_begins_when_the_time_is_up(cluster: StandInProcess) -> None:
     store = Store(None)
     Runner(cluster, store, 0.0, list[str]().append).run(table)
     assert store.results("s", "t")["aioproducer"].missing == "the time was up"
+
+
+@pytest.mark.parametrize("table", ONE_OF_EACH, ids=lambda table: f"{table.section} {table.name}")
+def test_every_probe_counts_what_it_sent(cluster: StandInProcess, table: Table) -> None:
+    """Its first row, cut short; the stand-in checks every record of it."""
+    row, given = next(iter(table.rows.items()))
+    parameters = {**given.parameters}
+    if "times" in parameters or given.kind == "import":
+        parameters["times"] = 1
+    if "records" in parameters:
+        parameters["records"] = 5_000
+    options = {"buffer.memory": str(4 * 1024**2)} if given.kind == "memory" else given.options
+    short = replace(given, seconds=0.1, warm_up=0.05, parameters=parameters, options=options)
+    store = Store(None)
+    runner = Runner(cluster, store, float("inf"), list[str]().append)
+    runner.run(replace(table, rows={row: short}, rounds=1))
+    result = store.results(table.section, table.name)[row]
+    assert result.problems == []
+    (run,) = result.runs
+    missing = {column.name for column in table.columns if column.figure(run) is None}
+    assert missing <= {"share %"}, "that one needs another row"

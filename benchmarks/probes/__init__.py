@@ -1,0 +1,1 @@
+"""What is measured of this producer beside throughput and latency: one coroutine each."""

@@ -1,0 +1,88 @@
+"""How many records of about a kilobyte go through each serializer."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+from aioproducer import AsyncProducer, Delivery
+from aioproducer.serializers import BytesSerializer, JsonSerializer, StringSerializer
+from benchmarks.drivers.aioproducer_driver import settings
+from benchmarks.job import Job, Measurement
+from benchmarks.payload import make_keys, make_values
+from benchmarks.stopwatch import Stopwatch
+
+NAMES = ("bytes", "string", "json", "avro")
+_LOOK = 100
+
+
+def event(text: str) -> dict[str, Any]:
+    """Return an event of several fields that is about as long as ``text``."""
+    fields = {f"field{number}": text[number * 80 : number * 80 + 80] for number in range(10)}
+    return {"id": 123_456_789, "amount": 12.5, "active": True, **fields}
+
+
+def _avro() -> Callable[[Any], bytes]:
+    import fastavro
+
+    fields: list[dict[str, str]] = [
+        {"name": "id", "type": "long"},
+        {"name": "amount", "type": "double"},
+        {"name": "active", "type": "boolean"},
+        *({"name": f"field{number}", "type": "string"} for number in range(10)),
+    ]
+    schema = fastavro.parse_schema({"type": "record", "name": "Event", "fields": fields})
+
+    def encode(value: Any) -> bytes:
+        out = io.BytesIO()
+        fastavro.schemaless_writer(out, schema, value)
+        return out.getvalue()
+
+    return encode
+
+
+def choose(name: str, size: int) -> tuple[Callable[[Any], Any], list[Any]]:
+    """Return the serializer of that name and values for it."""
+    texts = [value.decode() for value in make_values(size)]
+    if name == "bytes":
+        return BytesSerializer(), [text.encode() for text in texts]
+    if name == "string":
+        return StringSerializer(), texts
+    events = [event(text) for text in texts]
+    return (JsonSerializer() if name == "json" else _avro()), events
+
+
+async def measure(job: Job) -> Measurement:
+    serializer, values = choose(NAMES[int(job.parameters["serializer"])], job.value_size)
+    records = zip(itertools.cycle(make_keys(job.keys)), itertools.cycle(values), strict=True)
+    async with AsyncProducer(
+        job.bootstrap_servers, config=settings(job), value_serializer=serializer
+    ) as producer:
+        await producer.warm_up([job.topic])
+        warm = await _pump(producer, job, records, job.warm_up)
+        watch = Stopwatch()
+        count = await _pump(producer, job, records, job.seconds)
+        wall, cpu = watch.read()
+    return Measurement(records=count, seconds=wall, cpu_seconds=cpu, sent=warm + count)
+
+
+async def _pump(
+    producer: AsyncProducer[Any, Any], job: Job, records: Iterator[Any], seconds: float
+) -> int:
+    send, topic, window = producer.send, job.topic, job.window
+    unawaited: deque[Delivery] = deque()
+    count, end = 0, time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        for key, value in islice(records, _LOOK):
+            unawaited.append(send(topic, value, key=key))
+            if len(unawaited) > window:
+                await unawaited.popleft()
+        count += _LOOK
+    for delivery in unawaited:
+        await delivery
+    return count

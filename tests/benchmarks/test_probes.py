@@ -1,0 +1,79 @@
+"""The arithmetic of the probes."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+import pytest
+
+from benchmarks.job import Measurement
+from benchmarks.probes.loop_hold import HoldMeter
+from benchmarks.probes.memory import growth_per_million
+from benchmarks.probes.serializers import NAMES, choose
+from benchmarks.sections.codecs import add_shares
+from benchmarks.store import RowResults
+
+
+def test_growth_is_the_slope_of_the_later_half() -> None:
+    steady = [(n * 100_000, 50_000_000 + (5_000_000 if n < 5 else 6_000_000)) for n in range(10)]
+    assert growth_per_million(steady) == 0
+    leaking = [(n * 100_000, 50_000_000 + n * 2_000) for n in range(10)]
+    assert growth_per_million(leaking) == pytest.approx(20_000)
+    assert growth_per_million([(1, 1)]) == 0
+
+
+def test_a_codecs_share_is_of_what_it_adds() -> None:
+    def run(cpu: float, codec: float) -> Measurement:
+        return Measurement(
+            records=1_000_000,
+            seconds=1.0,
+            cpu_seconds=cpu,
+            sent=1,
+            extra={"codec s/M": codec},
+        )
+
+    results = {"none": RowResults([run(2.0, 0.0)]), "lz4": RowResults([run(6.0, 3.0)])}
+    add_shares(results)
+    assert results["lz4"].runs[0].extra["share %"] == 75
+    assert "share %" not in results["none"].runs[0].extra
+
+
+async def test_callbacks_are_timed_and_collections_taken_off() -> None:
+    loop = asyncio.get_running_loop()
+    meter = HoldMeter(asyncio.current_task())
+    done = loop.create_future()
+
+    def spin() -> None:
+        for _ in range(3):
+            gc.collect()
+        loop.call_soon(done.set_result, None)
+
+    meter.start()
+    try:
+        loop.call_soon(spin)
+        await done
+    finally:
+        meter.stop()
+    assert len(meter.held) >= 2
+    assert len(meter.collections) >= 3
+    assert max(meter.held) < sum(meter.collections)
+
+
+async def test_the_steps_of_the_load_are_its_own() -> None:
+    meter = HoldMeter(asyncio.current_task())
+    meter.start()
+    try:
+        for _ in range(5):
+            await asyncio.sleep(0)
+    finally:
+        meter.stop()
+    assert meter.held == []
+
+
+@pytest.mark.parametrize("name", NAMES[:3])
+def test_values_of_every_kind_are_about_as_large(name: str) -> None:
+    serializer, values = choose(name, 1_000)
+    encoded = serializer(values[0])
+    assert encoded is not None
+    assert 800 <= len(encoded) <= 1_100
