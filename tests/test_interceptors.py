@@ -313,10 +313,10 @@ def test_on_send_cannot_be_asynchronous() -> None:
 def test_without_interceptors_plain_bytes_keep_their_short_path() -> None:
     async def main() -> None:
         async with running(cluster_of()) as producer:
-            assert producer._accept_plain is not None
+            assert producer._plain is not None
             assert producer._chain is None
         async with running(cluster_of(), interceptors=[Listener()]) as producer:
-            assert producer._accept_plain is None
+            assert producer._plain is None
 
     run(main)
 
