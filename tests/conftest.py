@@ -17,7 +17,8 @@ from typing import NoReturn, Protocol
 import hypothesis
 import pytest
 
-from aioproducer.testing import KafkaCluster, NodeControl
+from aioproducer.testing import KafkaCluster, KafkaUnavailableError, NodeControl
+from aioproducer.testing.registry import SchemaRegistryProcess, named_registry
 from aioproducer.testing.releases import CURRENT
 from aioproducer.testing.where import REQUIRE_VARIABLE, VERSIONS, Found, start_kafka
 from tests.postgres import PostgresMissingError, a_database, a_server
@@ -34,7 +35,7 @@ _skipped = pytest.StashKey[list[str]]()
 
 # What REQUIRE=kafka,postgres,... in the environment may name: where it is absent, tests that need
 # it fail instead of being skipped. Each calls skip_or_fail() with its name.
-REQUIRABLE = frozenset({"kafka", "postgres", "toolchains"})
+REQUIRABLE = frozenset({"kafka", "postgres", "toolchains", "registry"})
 
 
 def required() -> frozenset[str]:
@@ -184,6 +185,23 @@ def database_url(postgres: str) -> Iterator[str]:
     """An empty database that no other test uses."""
     with a_database(postgres) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def schema_registry() -> Iterator[str]:
+    """The URL of a schema registry: the one that is named, or one of our own for all tests."""
+    named = named_registry()
+    if named is not None:
+        yield named
+        return
+    try:
+        process = SchemaRegistryProcess()
+    except KafkaUnavailableError as error:
+        skip_or_fail("registry", f"no schema registry: {error}")
+    try:
+        yield process.url
+    finally:
+        process.stop()
 
 
 def skip_for_cluster(request: pytest.FixtureRequest, reason: str) -> None:

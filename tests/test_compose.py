@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from aioproducer.testing.docker import node_environment
+from aioproducer.testing.registry import APICURIO
 from aioproducer.testing.releases import CURRENT
 
 ROOT = Path(__file__).parent.parent
@@ -33,7 +34,21 @@ def documents() -> dict[Path, str]:
 
 
 def test_every_container_runs_the_release_that_the_tests_run(services: dict[str, Any]) -> None:
-    assert {service["image"] for service in services.values()} == {f"apache/kafka:{CURRENT}"}
+    images = {name: service["image"] for name, service in services.items()}
+    assert images.pop("registry") == f"apicurio/apicurio-registry-mem:{APICURIO}"
+    assert set(images.values()) == {f"apache/kafka:{CURRENT}"}
+
+
+def test_the_registry_is_published_on_loopback_only_where_documents_say(
+    services: dict[str, Any],
+) -> None:
+    assert services["registry"]["ports"] == ["127.0.0.1:8081:8080"]
+    named = {
+        found
+        for text in documents().values()
+        for found in re.findall(r"http://localhost:8081\S*?/v\d", text)
+    }
+    assert named <= {"http://localhost:8081/apis/ccompat/v7"}
 
 
 def test_documents_name_the_image_that_compose_starts() -> None:

@@ -9,6 +9,7 @@ from typing import TextIO
 
 from aioproducer.testing import maven
 from aioproducer.testing.cluster import ClusterStartError, KafkaUnavailableError
+from aioproducer.testing.registry import registry_jar
 from aioproducer.testing.releases import RELEASES
 from aioproducer.testing.where import BOOTSTRAP_VARIABLE, VERSIONS, start_kafka
 
@@ -39,6 +40,7 @@ def main() -> int:
 def _fetch() -> None:
     for release in RELEASES.values():
         _say(f"Kafka {release.version}: {maven.jars(release.artifacts)}")
+    _say(f"the schema registry: {registry_jar()}")
 
 
 def _run(version: str | None, nodes: int, *, stay: bool) -> None:

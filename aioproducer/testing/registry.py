@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -114,10 +113,3 @@ def _download(scratch: Path) -> None:
 def named_registry() -> str | None:
     """Return the URL of the registry that the environment names, if it does."""
     return os.environ.get(VARIABLE) or None
-
-
-def can_run_registry() -> bool:
-    """Return whether Java and the registry, or Maven to fetch it, are here."""
-    cached = (maven.cache_directory() / f"apicurio-{APICURIO}").is_dir()
-    has_java = java_program() is not None and (java_release() or 0) >= REQUIRED_JAVA
-    return has_java and (cached or shutil.which("mvn") is not None)
