@@ -20,12 +20,18 @@ ROOT = Path(__file__).parent.parent
 def services() -> dict[str, Any]:
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     services: dict[str, Any] = compose["services"]
-    return services
+    return {name: each for name, each in services.items() if "profiles" not in each}
 
 
 @pytest.fixture(scope="module")
 def nodes(services: dict[str, Any]) -> dict[str, Any]:
     return {name: service for name, service in services.items() if name.startswith("kafka-")}
+
+
+@pytest.fixture(scope="module")
+def observers() -> dict[str, Any]:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return {name: each for name, each in compose["services"].items() if "profiles" in each}
 
 
 def documents() -> dict[Path, str]:
@@ -68,8 +74,11 @@ def test_three_nodes_are_published_on_loopback_only(nodes: dict[str, Any]) -> No
     ]
 
 
-def test_documents_name_ports_that_compose_publishes(nodes: dict[str, Any]) -> None:
-    published = {port.rsplit(":", 1)[1] for node in nodes.values() for port in node["ports"]}
+def test_documents_name_ports_that_compose_publishes(
+    nodes: dict[str, Any], observers: dict[str, Any]
+) -> None:
+    all_of_them = [*nodes.values(), *observers.values()]
+    published = {port.rsplit(":", 1)[1] for each in all_of_them for port in each["ports"]}
     named = {
         (str(path), port)
         for path, text in documents().items()
@@ -118,3 +127,28 @@ def test_containers_of_the_tests_are_set_up_alike(nodes: dict[str, Any]) -> None
         if in_tests[key] != in_compose[key] and "LISTENERS" not in key and "VOTERS" not in key
     }
     assert not differing
+
+
+def test_prometheus_and_grafana_start_only_when_asked_for(observers: dict[str, Any]) -> None:
+    assert {name: each["profiles"] for name, each in observers.items()} == {
+        "prometheus": ["observe"], "grafana": ["observe"],
+    }  # fmt: skip
+    for each in observers.values():
+        assert re.fullmatch(r"[\w/]+:v?\d+\.\d+\.\d+", each["image"])
+        assert all(port.startswith("127.0.0.1:") for port in each["ports"])
+
+
+def test_what_they_mount_is_there(observers: dict[str, Any]) -> None:
+    mounted = [mount.split(":") for each in observers.values() for mount in each["volumes"]]
+    for here, there, mode in mounted:
+        assert (ROOT / here).is_dir(), there
+        assert mode == "ro"
+
+
+def test_grafana_finds_prometheus_and_its_dashboards(observers: dict[str, Any]) -> None:
+    folder = ROOT / "deploy" / "grafana" / "provisioning"
+    sources = yaml.safe_load((folder / "datasources" / "prometheus.yml").read_text())
+    assert sources["datasources"][0]["url"] == "http://prometheus:9090"
+    providers = yaml.safe_load((folder / "dashboards" / "aioproducer.yml").read_text())
+    path = providers["providers"][0]["options"]["path"]
+    assert f"./deploy/grafana/dashboards:{path}:ro" in observers["grafana"]["volumes"]

@@ -22,7 +22,7 @@ from aioproducer.config_table import (
     Later,
     Refused,
 )
-from tools import metrics_reference
+from tools import metrics_reference, prometheus_reference
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -227,6 +227,7 @@ def _targets() -> dict[str, Callable[[], str]]:
         "docs/reference/configuration.md": render_page,
         "aioproducer/observe/snapshot.py": metrics_reference.render_snapshot,
         "docs/reference/metrics.md": metrics_reference.render_page,
+        "docs/reference/prometheus.md": prometheus_reference.render_page,
     }
 
 
