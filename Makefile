@@ -31,6 +31,7 @@ lint: .venv/.installed-dev  ## style, types, layers and generated pages
 
 bench: .venv/.compiled  ## compare with other producers, of Python and not; ARGS=--tls: with TLS and without
 	$(BIN)/python -m benchmarks $(ARGS)
+	$(if $(ARGS),,$(BIN)/python -m benchmarks serializers)
 
 bench-quick: .venv/.compiled  ## a rough look at all of it in less than two minutes
 	$(BIN)/python -m benchmarks --quick $(ARGS)

@@ -1,7 +1,8 @@
 """``python -m benchmarks``: measure, print a table for each scenario, write a report.
 
 Other commands: ``targets``, ``report``, ``allocations``, ``transactions``,
-``accounting``, ``prepare``.
+``accounting``, ``prepare``,
+``serializers``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import asdict
 from typing import Any
 
 from aioproducer.testing.where import BOOTSTRAP_VARIABLE
-from benchmarks import accounting, page, targets, transactions
+from benchmarks import accounting, page, serializing, targets, transactions
 from benchmarks.arguments import Settings, parse
 from benchmarks.cluster import ClusterError, ClusterProcess, Source
 from benchmarks.noise import load_average
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str]) -> int:
         "transactions": transactions.main,
         "accounting": accounting.main,
         "prepare": prepare,
+        "serializers": serializing.main,
         "targets": targets.main,
         "report": page.main,
     }
