@@ -18,7 +18,7 @@ from dataclasses import asdict
 from typing import Any
 
 from aioproducer.testing.where import BOOTSTRAP_VARIABLE
-from benchmarks import accounting, page, serializing, targets, transactions
+from benchmarks import accounting, page, regression, serializing, targets, transactions
 from benchmarks.arguments import Settings, parse
 from benchmarks.cluster import ClusterError, ClusterProcess, Source
 from benchmarks.noise import load_average
@@ -41,6 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         "serializers": serializing.main,
         "targets": targets.main,
         "report": page.main,
+        "regression": regression.main,
     }
     if arguments and arguments[0] in commands:
         return commands[arguments[0]](arguments[1:])

@@ -16,13 +16,13 @@ SECTIONS = (
     "throughput",
     "latency",
     "ping-pong",
-    "scale",
-    "codecs",
-    "profiles",
-    "memory",
-    "loop-hold",
     "idle",
     "import",
+    "memory",
+    "codecs",
+    "profiles",
+    "loop-hold",
+    "scale",
 )
 RESULTS = Path("build/benchmarks/results.jsonl")
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=f"Compare producers side by side; ratios are to {REFERENCE}. Other commands:"
-        " targets, report, allocations, transactions, prepare (each with --help).",
+        " targets, report, regression, transactions, accounting, prepare (each with --help).",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
