@@ -1,5 +1,6 @@
 cimport cython
 from aioproducer.awaitable cimport FutureOfMetadata
+from aioproducer.story cimport Story
 
 cdef object _PENDING
 cdef object _DELIVERED
@@ -28,7 +29,7 @@ cdef class Fate:
     cdef public object withdraw
     cdef public list abandoned
     cdef public object on_late
-    cdef public object story
+    cdef public Story story
     cdef public object waiting
 
     @cython.locals(delivery=Delivery)

@@ -1,5 +1,6 @@
 cimport cython
 from aioproducer.delivery cimport Fate
+from aioproducer.wire.record_batch cimport batch_header
 
 @cython.final
 cdef class Batch:
@@ -28,6 +29,7 @@ cdef class Batch:
     cdef public bint cannot_follow
     cdef public bint expired
     cdef public object last_error
-    cdef public object deadline
+    cdef public object clock
 
     cpdef bint has_room(self, Py_ssize_t size)
+    cpdef bytes header(self, bint transactional=*)

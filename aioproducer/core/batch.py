@@ -36,11 +36,11 @@ class Stamp(NamedTuple):
 NO_STAMP = Stamp()
 
 
-class Deadline(Protocol):
-    """A timer that can be called off."""
+class Clock(Protocol):
+    """What counts a batch's time."""
 
-    def cancel(self) -> None:
-        """Let it not fire."""
+    def stop(self, batch: Batch) -> None:
+        """Count no more."""
 
 
 class Batch:
@@ -55,11 +55,11 @@ class Batch:
         "body",
         "cannot_follow",
         "charged",
+        "clock",
         "closed",
         "codec_id",
         "count",
         "created",
-        "deadline",
         "expired",
         "fate",
         "growth",
@@ -122,8 +122,8 @@ class Batch:
         # True once its fate was settled by the clock while it was on the wire.
         self.expired = False
         self.last_error: ProducerError | None = None
-        # Cancels the timer of delivery.timeout.ms; the runtime arms it.
-        self.deadline: Deadline | None = None
+        # That of delivery.timeout.ms; the runtime sets it.
+        self.clock: Clock | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -162,19 +162,20 @@ class Batch:
         self.stamp = NO_STAMP
         self.cannot_follow = False
 
-    def header(self, *, transactional: bool = False) -> bytes:
+    def header(self, transactional: bool = False) -> bytes:
         """Return the 61 header bytes for the present stamp."""
         assert self.payload is not None
+        producer_id, epoch, base_sequence = self.stamp
         return batch_header(
-            codec_id=self.codec_id,
-            transactional=transactional,
-            record_count=self.count,
-            base_timestamp=self.base_timestamp,
-            max_timestamp=self.max_timestamp,
-            producer_id=self.stamp.producer_id,
-            producer_epoch=self.stamp.epoch,
-            base_sequence=self.stamp.base_sequence,
-            records=self.payload,
+            self.payload,
+            self.codec_id,
+            self.count,
+            self.base_timestamp,
+            self.max_timestamp,
+            producer_id,
+            epoch,
+            base_sequence,
+            transactional,
         )
 
     def __repr__(self) -> str:

@@ -1,5 +1,6 @@
 cimport cython
 from aioproducer.core.batch cimport Batch
+from aioproducer.core.producer_identity cimport SequenceState
 
 @cython.final
 cdef class PartitionQueue:
@@ -11,7 +12,7 @@ cdef class PartitionQueue:
     cdef public Py_ssize_t leader
     cdef public Py_ssize_t leader_epoch
     cdef public Py_ssize_t next_order
-    cdef public object sequences
+    cdef public SequenceState sequences
     cdef public bint keep_order
     cdef public object listed_at
     cdef public object assembler

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from aioproducer.core.batch import Batch
@@ -14,7 +14,11 @@ from aioproducer.wire.messages.produce import (
     ProduceRequest,
     ProduceResponse,
     ProduceTopic,
+    ProduceTopicResponse,
 )
+from aioproducer.wire.primitives import ZERO_UUID
+
+_new_tuple = tuple.__new__
 
 
 class Shipment(NamedTuple):
@@ -27,7 +31,7 @@ class Shipment(NamedTuple):
 class ProduceExchange:
     """The shipments of one request. Topic ids are those of the moment of sending (KIP-516)."""
 
-    __slots__ = ("_by_id", "_by_name", "acks", "request", "shipments")
+    __slots__ = ("_in_order", "acks", "has_topic_ids", "request", "shipments")
 
     def __init__(
         self,
@@ -40,55 +44,92 @@ class ProduceExchange:
         transactional = transactional_id is not None
         self.shipments = shipments
         self.acks = acks
-        self._by_name: dict[tuple[str, int], Shipment] = {}
-        self._by_id: dict[tuple[bytes, int], Shipment] = {}
-        topics: dict[str, list[ProducePartition]] = {}
-        ids: dict[str, bytes] = {}
+        # Whether every topic's id is known, as Produce v13 needs.
+        self.has_topic_ids = True
+        by_topic: dict[str, _OfTopic] = {}
         for shipment in shipments:
             queue, batch = shipment
             topic = queue.topic
-            ids[topic.name] = topic.topic_id
-            self._by_name[topic.name, queue.index] = shipment
-            self._by_id[topic.topic_id, queue.index] = shipment
-            assert batch.payload is not None
-            partition = ProducePartition(
-                queue.index, (batch.header(transactional=transactional), batch.payload)
+            of_topic = by_topic.get(topic.name)
+            if of_topic is None:
+                of_topic = by_topic[topic.name] = (topic.topic_id, [], [])
+                if topic.topic_id == ZERO_UUID:
+                    self.has_topic_ids = False
+            _, partitions, sent = of_topic
+            partitions.append(
+                _new_tuple(
+                    ProducePartition, (queue.index, (batch.header(transactional), batch.payload))
+                )
             )
-            topics.setdefault(topic.name, []).append(partition)
+            sent.append(shipment)
         self.request = ProduceRequest(
             transactional_id=transactional_id,
             acks=acks,
             timeout_ms=timeout_ms,
             topics=[
-                ProduceTopic(name, ids[name], partitions) for name, partitions in topics.items()
+                ProduceTopic(name, topic_id, partitions)
+                for name, (topic_id, partitions, _) in by_topic.items()
             ],
         )
+        # As they stand in the request, and mostly in the answer too.
+        self._in_order = [
+            (name, topic_id, shipment)
+            for name, (topic_id, _, sent) in by_topic.items()
+            for shipment in sent
+        ]
 
-    @property
-    def has_topic_ids(self) -> bool:
-        """Whether every topic's id is known, as Produce v13 needs."""
-        return all(any(topic.topic_id) for topic in self.request.topics)
-
-    def answers(
-        self, response: ProduceResponse
-    ) -> Iterator[tuple[Shipment, ProducePartitionResponse]]:
+    def answers(self, response: ProduceResponse) -> list[tuple[Shipment, ProducePartitionResponse]]:
         """Pair each shipment with its answer; raises if the broker left one out or made one up."""
+        pairs: list[tuple[Shipment, ProducePartitionResponse]] = []
+        expected = self._in_order
+        for topic in response.topics:
+            for answer in topic.partitions:
+                if len(pairs) == len(expected):
+                    raise _not_asked(topic, answer)
+                name, topic_id, shipment = expected[len(pairs)]
+                if answer.index != shipment.queue.index or (
+                    topic.name != name if topic.name else topic.topic_id != topic_id
+                ):
+                    return self._answers_in_any_order(response)
+                pairs.append((shipment, answer))
+        if len(pairs) < len(expected):
+            raise _left_out(len(expected) - len(pairs))
+        return pairs
+
+    def _answers_in_any_order(
+        self, response: ProduceResponse
+    ) -> list[tuple[Shipment, ProducePartitionResponse]]:
+        by_name = {(name, shipment.queue.index): shipment for name, _, shipment in self._in_order}
+        by_id = {(uuid, shipment.queue.index): shipment for _, uuid, shipment in self._in_order}
         pairs = []
-        missing = {id(shipment.batch) for shipment in self.shipments}
         for topic in response.topics:
             for answer in topic.partitions:
                 shipment = (
-                    self._by_name.get((topic.name, answer.index))
+                    by_name.pop((topic.name, answer.index), None)
                     if topic.name
-                    else self._by_id.get((topic.topic_id, answer.index))
+                    else by_id.pop((topic.topic_id, answer.index), None)
                 )
-                if shipment is None or id(shipment.batch) not in missing:
-                    raise MalformedResponseError(
-                        f"produce answer for {topic.name or topic.topic_id.hex()}-{answer.index},"
-                        " which was not asked"
-                    )
-                missing.discard(id(shipment.batch))
+                if shipment is None:
+                    raise _not_asked(topic, answer)
                 pairs.append((shipment, answer))
-        if missing:
-            raise MalformedResponseError(f"produce answer leaves out {len(missing)} partition(s)")
-        return iter(pairs)
+        # By name and by id at once, one partition could be answered twice.
+        left_out = len(self._in_order) - len({id(shipment) for shipment, _ in pairs})
+        if left_out or len(pairs) > len(self._in_order):
+            raise _left_out(left_out)
+        return pairs
+
+
+_OfTopic = tuple[bytes, list[ProducePartition], list[Shipment]]
+
+
+def _not_asked(
+    topic: ProduceTopicResponse, answer: ProducePartitionResponse
+) -> MalformedResponseError:
+    return MalformedResponseError(
+        f"produce answer for {topic.name or topic.topic_id.hex()}-{answer.index},"
+        " which was not asked"
+    )
+
+
+def _left_out(count: int) -> MalformedResponseError:
+    return MalformedResponseError(f"produce answer leaves out {count} partition(s)")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from aioproducer.core.batch import SEQUENCE_LIMIT, Batch, Stamp
 
 MAX_EPOCH = 2**15 - 1
+_new_tuple = tuple.__new__
 
 
 class ProducerIdentity(NamedTuple):
@@ -44,12 +45,13 @@ class SequenceState:
     def stamp(self, batch: Batch) -> None:
         """Give ``batch`` the next sequences."""
         assert self.identity is not None and not batch.is_stamped
-        batch.stamp = Stamp(self.identity.producer_id, self.identity.epoch, self.next_sequence)
+        producer_id, epoch = self.identity
+        batch.stamp = _new_tuple(Stamp, (producer_id, epoch, self.next_sequence))
         self.next_sequence = batch.next_sequence
 
     def acknowledged(self, batch: Batch) -> None:
         """Note that the broker has ``batch``; acknowledgements never move backwards."""
-        if (batch.stamp.producer_id, batch.stamp.epoch) == self.identity:
+        if batch.stamp[:2] == self.identity:
             last = (batch.next_sequence - 1) % SEQUENCE_LIMIT
             if self.last_acked_sequence < 0 or _is_after(last, self.last_acked_sequence):
                 self.last_acked_sequence = last

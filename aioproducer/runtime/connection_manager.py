@@ -7,7 +7,7 @@ import logging
 import math
 import random
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from aioproducer.config import ProducerConfig
 from aioproducer.core.backoff import backoff_ms
@@ -25,17 +25,29 @@ from aioproducer.wire.versions import ApiKey, negotiate
 logger = logging.getLogger("aioproducer")
 
 
-class ProduceWork(NamedTuple):
-    """A produce request with what to call when it is answered or lost."""
+class ProduceWork(Protocol):
+    """A produce request with what to call when it is answered or lost.
+
+    ``at_most`` and ``at_least`` bound the version. Of the calls exactly one is made, once; without
+    an expected answer that is ``written`` at best.
+    """
 
     request: Any
     at_most: int | None
     at_least: int | None
     expect_answer: bool
-    answered: Callable[[Any], None]
-    lost: Callable[[ProducerError], None]
-    refused: Callable[[ProducerError], None]
-    written: Callable[[], None]
+
+    def answered(self, response: Any) -> None:
+        """Take the broker's answer."""
+
+    def lost(self, error: ProducerError) -> None:
+        """Take note that no answer will come."""
+
+    def refused(self, error: ProducerError) -> None:
+        """Take note that this broker's versions cannot say it."""
+
+    def written(self) -> None:
+        """Take note that it has left."""
 
 
 class WorkSource(Protocol):

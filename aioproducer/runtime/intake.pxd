@@ -5,6 +5,9 @@ from aioproducer.core.murmur2 cimport murmur2
 from aioproducer.core.partition_queue cimport PartitionQueue
 from aioproducer.core.topic_queues cimport TopicQueues
 from aioproducer.delivery cimport Delivery, Fate
+from aioproducer.runtime.ledger cimport Ledger
+from aioproducer.runtime.sender cimport Sender
+from aioproducer.story cimport Story
 from aioproducer.wire.record_encoder cimport append_record, record_size_bound
 
 
@@ -16,6 +19,14 @@ cdef class Intake:
     cdef public object _memory_line
     cdef public MemoryBudget _budget
     cdef public object _router
+    cdef public Ledger _ledger
+    cdef public Sender _sender
+    cdef public object _cluster
+    cdef public object _scope
+    cdef public double _linger
+    cdef public bint _compressing
+    cdef public Py_ssize_t _flushing
+    cdef public object _on_late
     cdef public object _rng
     cdef public object _loop
     cdef public Py_ssize_t _largest_record
@@ -35,3 +46,12 @@ cdef class Intake:
         self, PartitionQueue queue, Py_ssize_t size, long long timestamp_ms, object key,
         object value, object headers
     )
+
+    @cython.locals(topic=TopicQueues, fate=Fate, batch=Batch, now=double, story=Story)
+    cpdef Batch _open_batch(
+        self, PartitionQueue queue, long long timestamp_ms, Py_ssize_t size, object created
+    )
+    @cython.locals(batch=Batch)
+    cpdef _close_full(self, PartitionQueue queue, double now)
+    cpdef object _reason_not_to_linger(self)
+    cpdef _wake_assembler(self, PartitionQueue queue)

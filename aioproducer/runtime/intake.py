@@ -77,6 +77,7 @@ class Intake:
         self._client_id = client_id
         self._cluster = cluster
         self._sender = sender
+        self._offer = sender.offer
         self._ledger = ledger
         self._budget = budget
         self._supervisor = supervisor
@@ -305,7 +306,7 @@ class Intake:
         self._ledger.opened(fate)
         if self._scope is not None:
             self._scope.touch(topic.name, queue.index)
-        self._sender.arm_deadline(queue, batch)
+        self._sender.clock.start(queue, batch)
         why = self._reason_not_to_linger()
         if why is not None:
             batch.sealed = why
@@ -348,7 +349,7 @@ class Intake:
             queue,
             linger=self._linger,
             idle=_ASSEMBLER_IDLE_S,
-            on_ready=self._sender.offer,
+            on_ready=self._offer,
             on_idle=_retire_assembler,
         )
         queue.assembler = assembler
@@ -530,7 +531,7 @@ class Intake:
             batch = self._open_batch(queue, record.timestamp_ms, record.size, record.sent_at)
         elif record.sent_at < batch.created:
             batch.created = record.sent_at
-            self._sender.arm_deadline(queue, batch)
+            self._sender.clock.start(queue, batch)
         index = batch.count
         append_record(
             batch.body,

@@ -186,9 +186,10 @@ class Ledger:
 
     def _close(self, batch: Batch) -> None:
         batch.fate.count = batch.count
-        if batch.deadline is not None:
-            batch.deadline.cancel()
-            batch.deadline = None
+        clock = batch.clock
+        if clock is not None:
+            clock.stop(batch)
+            batch.clock = None
 
     def _forget(self, fate: Fate) -> None:
         self.unsettled.pop(fate, None)

@@ -28,11 +28,14 @@ from aioproducer.errors import (
 from aioproducer.runtime.batch_preparer import BatchPreparer
 from aioproducer.runtime.cluster import Cluster
 from aioproducer.runtime.connection_manager import ProduceWork
+from aioproducer.runtime.delivery_clock import DeliveryClock
 from aioproducer.runtime.ledger import Ledger
 from aioproducer.runtime.producer_id import ProducerIdKeeper
 from aioproducer.wire.messages.produce import ProducePartitionResponse, ProduceResponse
 
 logger = logging.getLogger("aioproducer")
+
+_new_tuple = tuple.__new__
 
 _LAST_PRODUCE_WITH_NAMES = 12
 _FIRST_PRODUCE_THAT_ADDS = 12
@@ -69,7 +72,7 @@ class Sender:
         self._lines: dict[int, deque[PartitionQueue]] = {}
         self._leaderless: dict[PartitionQueue, None] = {}
         self._retry_timers: dict[PartitionQueue, asyncio.TimerHandle] = {}
-        self._delivery_timeout = config.delivery_timeout_ms / 1000
+        self.clock = DeliveryClock(cluster.watch, config.delivery_timeout_ms / 1000, self._expire)
 
     # Into the lines
 
@@ -123,14 +126,6 @@ class Sender:
             if line and manager is not None:
                 manager.schedule_drain()
 
-    def arm_deadline(self, queue: PartitionQueue, batch: Batch) -> None:
-        """Start the clock of delivery.timeout.ms: it counts from the oldest record's send()."""
-        if batch.deadline is not None:
-            batch.deadline.cancel()
-        batch.deadline = self._watch.call_at(
-            batch.created + self._delivery_timeout, self._expire, queue, batch
-        )
-
     # Out of the lines
 
     def next_work(self, node_id: int) -> ProduceWork | None:
@@ -156,20 +151,18 @@ class Sender:
         except Exception as error:  # noqa: BLE001 - the task must outlive it
             self._give_up(shipments, error)
             return None
-        self._meters.request_sent([shipment.batch for shipment in shipments], now)
-        for shipment in shipments:
-            story = shipment.batch.fate.story
+        self._meters.request_sent([batch for _, batch in shipments], now)
+        for _, batch in shipments:
+            story = batch.fate.story
             if story is not None:
-                story.leaves(now, node_id, shipment.batch.sealed)
-        return ProduceWork(
-            request=exchange.request,
-            at_most=self._newest_produce(exchange),
-            at_least=_FIRST_PRODUCE_THAT_ADDS if self._adds_by_itself() else None,
-            expect_answer=config.acks != 0,
-            answered=lambda response: self._answered(node_id, exchange, response, now),
-            lost=lambda error: self._lost(exchange, error),
-            refused=lambda error: self._refused(exchange.shipments, error),
-            written=lambda: self._written(exchange),
+                story.leaves(now, node_id, batch.sealed)
+        return _Work(
+            self,
+            node_id,
+            exchange,
+            now,
+            self._newest_produce(exchange),
+            _FIRST_PRODUCE_THAT_ADDS if self._adds_by_itself() else None,
         )
 
     def _adds_by_itself(self) -> bool:
@@ -203,7 +196,7 @@ class Sender:
             queue.take(self._keeper.identity)
             if self._scope is not None:
                 self._scope.started = True
-            shipments.append(Shipment(queue, batch))
+            shipments.append(_new_tuple(Shipment, (queue, batch)))
             following = queue.head()
             if following is not None and following.sealed is not None:
                 again.append(queue)
@@ -274,23 +267,25 @@ class Sender:
             self._meters.node(node_id, now), now - sent_at, response.throttle_time_ms / 1000, now
         )
         try:
-            pairs = list(exchange.answers(response))
+            pairs = exchange.answers(response)
         except ProducerError as error:
             self._lost(exchange, error)
             raise
         for shipment, answer in pairs:
+            queue, batch = shipment
             try:
-                self._judge(*shipment, answer)
+                if not answer.error_code:
+                    self._settle(
+                        queue, batch, DELIVER, None, answer.base_offset, answer.log_append_time_ms
+                    )
+                    continue
+                self._judge(queue, batch, answer)
             except Exception as error:  # noqa: BLE001 - the other partitions go on
                 self._give_up([shipment], error)
             if answer.current_leader is not None and answer.error_code:
                 leader, epoch = answer.current_leader
                 self._cluster.apply_hint(
-                    shipment.queue.topic.name,
-                    shipment.queue.index,
-                    leader,
-                    epoch,
-                    response.node_endpoints,
+                    queue.topic.name, queue.index, leader, epoch, response.node_endpoints
                 )
 
     def _refused(self, shipments: Sequence[Shipment], error: ProducerError) -> None:
@@ -316,6 +311,7 @@ class Sender:
             self._settle(queue, batch, judgement, error=own)
 
     def _judge(self, queue: PartitionQueue, batch: Batch, answer: ProducePartitionResponse) -> None:
+        """Do what the broker's error means."""
         code = answer.error_code
         judgement = judge_answer(
             batch,
@@ -325,10 +321,8 @@ class Sender:
             is_oldest=queue.is_oldest(batch),
             transactional=self._scope is not None,
         )
-        error = None
-        if judgement.ruling is not Ruling.DELIVER:
-            error = broker_error(code, answer.error_message)
-            error.attempts = batch.attempts + 1
+        error = broker_error(code, answer.error_message)
+        error.attempts = batch.attempts + 1
         # In a transaction nothing is sent for what was refused: all of it is given up.
         alone = self._scope is None and judgement.ruling is Ruling.FAIL and judgement.rejected
         if alone and not batch.is_in_doubt:
@@ -340,21 +334,13 @@ class Sender:
             if blamed and len(blamed) < batch.count and self._retries_left(batch):
                 self._salvage(queue, batch, code, blamed)
                 return
-        self._settle(
-            queue,
-            batch,
-            judgement,
-            error=error,
-            base_offset=answer.base_offset if not code else -1,
-            log_append_time_ms=answer.log_append_time_ms,
-        )
+        self._settle(queue, batch, judgement, error)
 
     def _settle(
         self,
         queue: PartitionQueue,
         batch: Batch,
         judgement: Judgement,
-        *,
         error: ProducerError | None = None,
         base_offset: int = -1,
         log_append_time_ms: int = -1,
@@ -458,7 +444,7 @@ class Sender:
         queue.topic.ratio.reset(batch.wire_size / max(1, len(batch.body)))
         for _, part in reversed(parts):
             queue.insert(part)
-            self.arm_deadline(queue, part)
+            self.clock.start(queue, part)
         fates = [(first, part.fate, 0) for first, part in parts]
         self._ledger.divided(batch, [part for _, part in parts], fates)
 
@@ -476,7 +462,7 @@ class Sender:
             queue.refused(batch)
         survivors, parts, removed = remove_records(batch, blamed)
         queue.insert(survivors)
-        self.arm_deadline(queue, survivors)
+        self.clock.start(queue, survivors)
         self._ledger.divided(batch, [survivors], parts)
         for first, fate, _ in parts:
             if fate is not survivors.fate:
@@ -543,6 +529,52 @@ class Sender:
 
     def close(self) -> None:
         """Cancel the timers."""
+        self.clock.close()
         for timer in self._retry_timers.values():
             timer.cancel()
         self._retry_timers.clear()
+
+
+class _Work:
+    """One produce request on its way to a broker: ``ProduceWork``."""
+
+    __slots__ = (
+        "_exchange",
+        "_node_id",
+        "_sender",
+        "_sent_at",
+        "at_least",
+        "at_most",
+        "expect_answer",
+        "request",
+    )
+
+    def __init__(
+        self,
+        sender: Sender,
+        node_id: int,
+        exchange: ProduceExchange,
+        sent_at: float,
+        at_most: int | None,
+        at_least: int | None,
+    ) -> None:
+        self._sender = sender
+        self._node_id = node_id
+        self._exchange = exchange
+        self._sent_at = sent_at
+        self.request = exchange.request
+        self.at_most = at_most
+        self.at_least = at_least
+        self.expect_answer = exchange.acks != 0
+
+    def answered(self, response: ProduceResponse) -> None:
+        self._sender._answered(self._node_id, self._exchange, response, self._sent_at)
+
+    def lost(self, error: ProducerError) -> None:
+        self._sender._lost(self._exchange, error)
+
+    def refused(self, error: ProducerError) -> None:
+        self._sender._refused(self._exchange.shipments, error)
+
+    def written(self) -> None:
+        self._sender._written(self._exchange)

@@ -128,8 +128,7 @@ class StallWatch:
 
     def call_at(self, when: float, call: Callable[..., object], *args: object) -> Alarm:
         """Have ``call(*args)`` judge, once ``when`` has come and what has arrived is read."""
-        if self._beat is None and not self._closed:
-            self._start_beat()
+        self.attend()
         return Alarm(self, when, (lambda: call(*args)) if args else call)
 
     def call_later(self, delay: float, call: Callable[..., object], *args: object) -> Alarm:
@@ -148,6 +147,15 @@ class StallWatch:
                 yield clock
             finally:
                 alarm.cancel()
+
+    def attend(self) -> None:
+        """Look at the clock from time to time, as long as records are under way."""
+        if self._beat is None and not self._closed:
+            self._start_beat()
+
+    def now(self) -> float:
+        """Return the loop's time."""
+        return self._loop.time()
 
     def heard(self) -> None:
         """Bytes were read: there may be more."""

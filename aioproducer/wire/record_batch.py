@@ -24,6 +24,8 @@ CONTROL = 0x20
 _OUTER = struct.Struct(">qiibI")
 # Attributes, last offset delta, base and max timestamp, producer id and epoch, sequence, count.
 _INNER = struct.Struct(">hiqqqhii")
+_pack_outer = _OUTER.pack
+_pack_inner = _INNER.pack
 _UNCOUNTED_BY_LENGTH = 12
 
 # Length, attributes, two deltas, key, value and header count, at one byte each.
@@ -32,22 +34,21 @@ _DECOMPRESSED_LIMIT = 256 * 1024 * 1024
 
 
 def batch_header(
-    *,
+    records: Buffer,
     codec_id: int,
-    transactional: bool = False,
     record_count: int,
     base_timestamp: int,
     max_timestamp: int,
     producer_id: int = -1,
     producer_epoch: int = -1,
     base_sequence: int = -1,
-    records: Buffer,
+    transactional: bool = False,
 ) -> bytes:
     """Return the 61 bytes to send in front of ``records``, which are left where they are.
 
     ``records`` are the encoded records as they go on the wire: compressed, if ``codec_id`` says so.
     """
-    inner = _INNER.pack(
+    inner = _pack_inner(
         codec_id | TRANSACTIONAL if transactional else codec_id,
         record_count - 1,
         base_timestamp,
@@ -58,7 +59,7 @@ def batch_header(
         record_count,
     )
     length = HEADER_SIZE - _UNCOUNTED_BY_LENGTH + len(records)
-    return _OUTER.pack(0, length, -1, MAGIC, crc32c(records, crc32c(inner))) + inner
+    return _pack_outer(0, length, -1, MAGIC, crc32c(records, crc32c(inner))) + inner
 
 
 @dataclass(frozen=True, slots=True)

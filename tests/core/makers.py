@@ -38,6 +38,7 @@ def make_batch(
     *,
     order: tuple[int, ...] | None = None,
     limit: int = 16384,
+    created: float = 0.0,
     **given: Any,
 ) -> Batch:
     """Return a batch of ``values``, open in ``queue`` if one is given."""
@@ -49,8 +50,8 @@ def make_batch(
         0,
         Fate(NO_LOOP, "orders", 0),
         order=order,
-        created=0.0,
-        opened=0.0,
+        created=created,
+        opened=created,
         limit=limit,
         base_timestamp=1000,
         **given,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-import pytest
-
 from aioproducer.core.batch import Batch
 from aioproducer.core.memory_budget import MemoryBudget
 from aioproducer.core.meters import Meters
@@ -163,10 +161,23 @@ async def test_the_report_tells_the_abandoned_apart() -> None:
     assert report.topics["orders"].delivered == 2
 
 
-async def test_settling_cancels_the_deadline() -> None:
+class StoppedClock:
+    """Notes what it was told to stop."""
+
+    def __init__(self) -> None:
+        self.stopped: list[Batch] = []
+
+    def stop(self, batch: Batch) -> None:
+        self.stopped.append(batch)
+
+
+async def test_settling_stops_the_clock() -> None:
     book = Book()
-    batch = book.open()
-    timer = asyncio.get_running_loop().call_later(1000, pytest.fail, "it is settled")
-    batch.deadline = timer
-    book.ledger.delivered(batch, 0, -1)
-    assert timer.cancelled()
+    delivered, failed = book.open(), book.open()
+    failed.fate.quiet = True
+    clock = StoppedClock()
+    delivered.clock = failed.clock = clock
+    book.ledger.delivered(delivered, 0, -1)
+    book.ledger.failed(failed, ProducerError("no"))
+    assert clock.stopped == [delivered, failed]
+    assert delivered.clock is failed.clock is None

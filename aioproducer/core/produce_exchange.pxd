@@ -1,0 +1,17 @@
+cimport cython
+from aioproducer.core.batch cimport Batch
+from aioproducer.core.partition_queue cimport PartitionQueue
+from aioproducer.core.topic_queues cimport TopicQueues
+
+cdef object _new_tuple
+
+@cython.final
+cdef class ProduceExchange:
+    cdef public list _in_order
+    cdef public Py_ssize_t acks
+    cdef public bint has_topic_ids
+    cdef public object request
+    cdef public object shipments
+
+    @cython.locals(pairs=list, expected=list, queue=PartitionQueue)
+    cpdef list answers(self, object response)
