@@ -7,16 +7,12 @@ async with AsyncProducer("localhost:9092") as producer:
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 import re
-import threading
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -29,6 +25,7 @@ from prometheus_client.registry import REGISTRY, Collector, CollectorRegistry
 from aioproducer.observe.catalogue import Kind
 from aioproducer.observe.catalogue import Metric as CatalogueMetric
 from aioproducer.observe.exporters.names import ACK_TIMES, BUILD_INFO, CIPHERS, exported
+from aioproducer.observe.exporters.source import Measured, Source
 from aioproducer.observe.readings import Reading, TimeHistogram
 from aioproducer.observe.snapshot import MetricsSnapshot
 
@@ -36,48 +33,15 @@ MOST_TOPICS = 200
 """Topics with a label of their own; those beyond are counted together."""
 OTHER_TOPICS = "_other"
 
-_SCRAPE_SECONDS = 5.0
 _NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_]")
 
 
-class Measured(Protocol):
-    """A producer, as far as it is looked at here."""
+class _Exposed:
+    """A producer, and the topics that have got a label."""
 
-    @property
-    def client_id(self) -> str: ...
-
-    def metrics(self) -> MetricsSnapshot: ...
-
-
-@dataclass(slots=True)
-class _Source:
-    """A producer, the loop it lives on, and the topics that have got a label."""
-
-    producer: weakref.ref[Measured]
-    loop: asyncio.AbstractEventLoop
-    thread: int
-    topics: set[str] = field(default_factory=set)
-
-    def snapshot(self) -> MetricsSnapshot | None:
-        """Take a snapshot on the producer's own thread; ``None`` if that is not to be had."""
-        producer = self.producer()
-        if producer is None:
-            return None
-        if threading.get_ident() == self.thread or not self.loop.is_running():
-            return producer.metrics()
-        answer: concurrent.futures.Future[MetricsSnapshot] = concurrent.futures.Future()
-
-        def take() -> None:
-            try:
-                answer.set_result(producer.metrics())
-            except Exception as error:  # noqa: BLE001 - goes to the scraping thread
-                answer.set_exception(error)
-
-        try:
-            self.loop.call_soon_threadsafe(take)
-            return answer.result(_SCRAPE_SECONDS)
-        except (RuntimeError, concurrent.futures.TimeoutError):
-            return None
+    def __init__(self, producer: Measured) -> None:
+        self.source = Source(producer)
+        self.topics: set[str] = set()
 
 
 class ProducerCollector(Collector):
@@ -88,7 +52,7 @@ class ProducerCollector(Collector):
 
     def __init__(self, most_topics: int = MOST_TOPICS) -> None:
         self._most_topics = most_topics
-        self._sources: dict[str, _Source] = {}
+        self._sources: dict[str, _Exposed] = {}
 
     def add(self, producer: Measured) -> None:
         """Have a producer collected; called where its event loop runs.
@@ -97,14 +61,12 @@ class ProducerCollector(Collector):
         be told apart.
         """
         known = self._sources.get(producer.client_id)
-        if known is not None and known.producer() not in (None, producer):
+        if known is not None and known.source.producer not in (None, producer):
             raise ValueError(
                 f"a producer with client.id {producer.client_id!r} is exposed already: give each"
                 " an id of its own"
             )
-        loop = asyncio.get_running_loop()
-        source = _Source(weakref.ref(producer), loop, threading.get_ident())
-        self._sources[producer.client_id] = source
+        self._sources[producer.client_id] = _Exposed(producer)
 
     def remove(self, producer: Measured) -> None:
         """Collect a producer no more."""
@@ -122,21 +84,21 @@ class ProducerCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of all producers, from snapshots of this moment."""
         families = _Families()
-        for client_id, source in list(self._sources.items()):
-            snapshot = source.snapshot()
-            if source.producer() is None:
+        for client_id, exposed in list(self._sources.items()):
+            snapshot = exposed.source.snapshot()
+            if exposed.source.producer is None:
                 self._sources.pop(client_id, None)
             if snapshot is not None:
-                families.add(client_id, snapshot, self._topics(source, snapshot))
+                families.add(client_id, snapshot, self._topics(exposed, snapshot))
         yield from families.all()
 
-    def _topics(self, source: _Source, snapshot: MetricsSnapshot) -> set[str]:
+    def _topics(self, exposed: _Exposed, snapshot: MetricsSnapshot) -> set[str]:
         # Once named a topic stays named, or its counter would seem to go back.
         for name in snapshot.topics:
-            if len(source.topics) >= self._most_topics:
+            if len(exposed.topics) >= self._most_topics:
                 break
-            source.topics.add(name)
-        return source.topics
+            exposed.topics.add(name)
+        return exposed.topics
 
 
 class _Families:
