@@ -24,9 +24,9 @@ Buffer = bytes | bytearray | memoryview
 class BytesSerializer:
     """Takes buffers as they are; nothing is copied unless the record has to wait."""
 
-    def __call__(self, value: Buffer | None) -> Buffer | None:
+    def __call__(self, value: Buffer) -> Buffer:
         """Return ``value``; raises :exc:`UnfitValueError` for anything that is no buffer."""
-        if value is None or isinstance(value, (bytes, bytearray, memoryview)):
+        if isinstance(value, (bytes, bytearray, memoryview)):
             return value
         raise UnfitValueError(f"bytes expected, not {type(value).__name__}")
 
@@ -40,13 +40,11 @@ class StringSerializer:
     def __init__(self, encoding: str = "utf-8") -> None:
         self._encoding = codecs.lookup(encoding).name
 
-    def __call__(self, value: str | None) -> bytes | None:
+    def __call__(self, value: str) -> bytes:
         """Return the encoded text.
 
         Raises :exc:`UnfitValueError` for anything that is no text or cannot be encoded.
         """
-        if value is None:
-            return None
         if not isinstance(value, str):
             raise UnfitValueError(f"str expected, not {type(value).__name__}")
         try:

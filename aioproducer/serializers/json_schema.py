@@ -87,8 +87,6 @@ class JsonSchemaSerializer(Registered[T], Generic[T]):
     def _write_by(self, validator: Any) -> Write:
         def write(value: Any) -> bytes:
             data = self._json(value)
-            if data is None:
-                raise UnfitValueError("null is no value that a schema describes")
             if self._validate:
                 # What is written, not what it was made of: a date is text by now.
                 problem = next(validator.iter_errors(json.loads(data)), None)
@@ -113,8 +111,7 @@ class JsonSchemaSerializer(Registered[T], Generic[T]):
         return None if title is None else str(title)
 
     def _given(self, value: Any) -> Any:
-        data = self._json(value)
-        return None if data is None else json.loads(data)
+        return json.loads(self._json(value))
 
 
 class JsonSchemaDeserializer:

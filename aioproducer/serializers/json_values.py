@@ -53,13 +53,11 @@ class JsonSerializer(Generic[T]):
         )
         self._dumps = None if deterministic else _orjson_dumps()
 
-    def __call__(self, value: T | None) -> bytes | None:
-        """Return the JSON of ``value``, ``None`` (a tombstone) for ``None``.
+    def __call__(self, value: T) -> bytes:
+        """Return the JSON of ``value``.
 
         Raises :exc:`UnfitValueError` for what JSON cannot say.
         """
-        if value is None:
-            return None
         if self._dumps is not None:
             try:
                 data = self._dumps(value, self._plain)

@@ -24,10 +24,8 @@ class _Packed(Generic[N]):
             cls._format = struct.Struct(format)
             cls._types = (int,) if types == "int" else (int, float)
 
-    def __call__(self, value: N | None) -> bytes | None:
+    def __call__(self, value: N) -> bytes:
         """Return the bytes; raises :exc:`UnfitValueError` for what is no such number."""
-        if value is None:
-            return None
         if type(value) not in self._types:
             wanted = " or ".join(each.__name__ for each in reversed(self._types))
             raise UnfitValueError(f"{wanted} expected, not {type(value).__name__}")
@@ -60,10 +58,8 @@ class DoubleSerializer(_Packed[float], java="double", format=">d", types="float"
 class BooleanSerializer:
     """One byte: 1 or 0."""
 
-    def __call__(self, value: bool | None) -> bytes | None:
+    def __call__(self, value: bool) -> bytes:
         """Return the byte; raises :exc:`UnfitValueError` for what is neither true nor false."""
-        if value is None:
-            return None
         if value.__class__ is not bool:
             raise UnfitValueError(f"bool expected, not {type(value).__name__}")
         return b"\1" if value else b"\0"
@@ -72,10 +68,8 @@ class BooleanSerializer:
 class UuidSerializer:
     """The usual text of a UUID, in small letters."""
 
-    def __call__(self, value: uuid.UUID | None) -> bytes | None:
+    def __call__(self, value: uuid.UUID) -> bytes:
         """Return the text; raises :exc:`UnfitValueError` for anything that is no UUID."""
-        if value is None:
-            return None
         if not isinstance(value, uuid.UUID):
             raise UnfitValueError(f"UUID expected, not {type(value).__name__}")
         return str(value).encode()

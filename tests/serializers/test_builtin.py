@@ -19,11 +19,6 @@ def test_the_names_are_those_of_the_configuration() -> None:
     assert tuple(BY_NAME) == SERIALIZERS
 
 
-@pytest.mark.parametrize("name", SERIALIZERS)
-def test_null_stays_null(name: str) -> None:
-    assert BY_NAME[name]()(None) is None
-
-
 def test_bytes_are_taken_as_they_are() -> None:
     serialize = BytesSerializer()
     buffer = bytearray(b"v")

@@ -52,12 +52,7 @@ def both() -> list[JsonSerializer[Any]]:
 @given(plain_values)
 def test_json_can_be_read_back(value: object) -> None:
     for serialize in both():
-        data = serialize(value)
-        if value is None:
-            assert data is None
-        else:
-            assert data is not None
-            assert json.loads(data) == value
+        assert json.loads(serialize(value)) == value
 
 
 def test_it_is_compact_and_plain(library: str) -> None:
@@ -115,7 +110,6 @@ def test_models_are_written_as_their_makers_do(library: str) -> None:
     model = Model(name="tea", at=ORDER.at, price=decimal.Decimal("2.50"))
     struct = Struct(full_name="tea", tags={"hot"})
     data = JsonSerializer()({"model": model, "struct": struct})
-    assert data is not None
     assert json.loads(data) == {
         "model": json.loads(model.model_dump_json()),
         "struct": json.loads(msgspec.json.encode(struct)),
