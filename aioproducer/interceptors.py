@@ -23,8 +23,6 @@ from aioproducer.runtime.engine import Engine
 from aioproducer.runtime.events import EventLog
 from aioproducer.story import Waited
 
-logger = logging.getLogger("aioproducer")
-
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -110,7 +108,7 @@ class InterceptorChain:
     def bind(self, engine: Engine) -> None:
         """Count and log for ``engine`` from now on."""
         self._engine = engine
-        self._events = EventLog(logger, self._client_id, engine.now)
+        self._events = engine.events
         engine.before_end = self._finish
 
     # On the way out

@@ -66,6 +66,7 @@ from aioproducer.serializers import SerializerOf, resolve_serializer
 from aioproducer.signals import SignalDrain
 from aioproducer.transaction import TransactionTurn
 from aioproducer.transactional import Transactional
+from aioproducer.version import __version__
 
 logger = logging.getLogger("aioproducer")
 
@@ -223,6 +224,10 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
             if self._chain is not None:
                 self._chain.bind(self._engine)
             self._engine.start()
+            self._engine.events.say(
+                logging.INFO, "producer.started", "started", version=__version__,
+                bootstrap_servers=self.config.bootstrap_servers,
+            )  # fmt: skip
         except BaseException:
             self._state = transition(self._state, LifeEvent.CRASH)
             await self.close(0)

@@ -19,6 +19,7 @@ from aioproducer.errors import (
     ProducerError,
 )
 from aioproducer.runtime.cluster import Cluster
+from aioproducer.runtime.events import EventLog
 from aioproducer.runtime.ledger import Ledger
 from aioproducer.runtime.serializing import waited_too_long
 from aioproducer.runtime.stall import Alarm
@@ -41,6 +42,7 @@ class Admission:
         ledger: Ledger,
         budget: MemoryBudget,
         meters: Meters,
+        events: EventLog,
         *,
         append: Callable[[WaitingRecord], None],
         memory_short: Callable[[], None],
@@ -56,6 +58,7 @@ class Admission:
         self._ledger = ledger
         self._budget = budget
         self._meters = meters
+        self._events = events
         # Since when somebody waits for memory, and for metadata.
         self._memory_short_since: float | None = None
         self._metadata_short_since: float | None = None
@@ -222,6 +225,12 @@ class Admission:
             if self._memory_short_since is not None:
                 self._meters.producer.at(now).memory_wait += now - self._memory_short_since
             self._memory_short_since = now if for_memory else None
+            if for_memory:
+                self._events.repeat(
+                    logging.INFO, "memory.short",
+                    f"buffer.memory ({self._budget.total} bytes) is used up; records wait",
+                    buffer_memory=self._budget.total,
+                )  # fmt: skip
         for_metadata = self.room.someone_waits_for_metadata
         if for_metadata != (self._metadata_short_since is not None):
             if self._metadata_short_since is not None:

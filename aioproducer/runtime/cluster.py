@@ -20,6 +20,7 @@ from aioproducer.errors import (
 )
 from aioproducer.runtime.bootstrap import bootstrap_addresses
 from aioproducer.runtime.connection_manager import ConnectionManager, WorkSource
+from aioproducer.runtime.events import EventLog, event
 from aioproducer.runtime.handshake import SOFTWARE
 from aioproducer.runtime.security import Security
 from aioproducer.runtime.stall import StallWatch
@@ -46,6 +47,7 @@ class Cluster:
         rng: random.Random,
         *,
         meters: Meters,
+        events: EventLog,
         watch: StallWatch,
         on_view: Callable[[ClusterView, Iterable[str]], None],
         on_forgotten: Callable[[Iterable[str]], None],
@@ -61,6 +63,7 @@ class Cluster:
         self._rng = rng
         self.watch = watch
         self._meters = meters
+        self._events = events
         self._on_view = on_view
         self._on_forgotten = on_forgotten
         self._on_replaced = on_replaced
@@ -264,7 +267,12 @@ class Cluster:
             self._refreshed_at = now
         self._trying_since = None
         self.last_error = None
-        self._warned = False
+        if self._warned:
+            self._warned = False
+            self._events.say(
+                logging.INFO, "cluster.reachable", "the cluster answers again",
+                cluster_id=response.cluster_id,
+            )  # fmt: skip
         view = before.updated_by(response)
         if view != before:
             # Equivalent answers back off further and further (KIP-580).
@@ -281,6 +289,9 @@ class Cluster:
             self._client_id,
             before.cluster_id,
             view.cluster_id,
+            extra=event(
+                "cluster.replaced", self._client_id, before=before.cluster_id, now=view.cluster_id
+            ),
         )
         self._refreshed_at = None
         self._update_wanted.set()
@@ -339,6 +350,7 @@ class Cluster:
             client_id=self._client_id,
             rng=self._rng,
             meter=self._meters.node(node_id, self._loop.time()),
+            events=self._events,
             watch=self.watch,
             source=self._source if node_id >= 0 else None,
             on_connected=self._connected,
@@ -444,10 +456,21 @@ class Cluster:
             logger.debug("[%s] metadata refresh failed: %s", self._client_id, error)
         elif isinstance(error, AuthenticationError):
             self._warned = True
-            logger.error("[%s] %s. %s", self._client_id, error, error.what_next)
+            logger.error(
+                "[%s] %s. %s",
+                self._client_id,
+                error,
+                error.what_next,
+                extra=event("login.refused", self._client_id, addresses=error.addresses),
+            )
         else:
             self._warned = True
-            logger.warning("[%s] %s; still trying", self._client_id, self.last_error)
+            logger.warning(
+                "[%s] %s; still trying",
+                self._client_id,
+                self.last_error,
+                extra=event("cluster.unreachable", self._client_id, error=str(self.last_error)),
+            )
 
 
 def _nobody_ready(

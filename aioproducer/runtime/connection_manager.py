@@ -16,6 +16,7 @@ from aioproducer.core.sampling import Meter
 from aioproducer.errors import AuthenticationError, ClusterConnectionError, ProducerError
 from aioproducer.runtime.broker_connection import BrokerConnection
 from aioproducer.runtime.connector import Connector
+from aioproducer.runtime.events import EventLog, event
 from aioproducer.runtime.security import Security
 from aioproducer.runtime.stall import StallWatch
 from aioproducer.runtime.timers import SLACK
@@ -76,6 +77,7 @@ class ConnectionManager:
         client_id: str,
         rng: random.Random,
         meter: Meter[NodeSample],
+        events: EventLog,
         watch: StallWatch,
         source: WorkSource | None,
         on_connected: Callable[[ApiVersionsResponse], None],
@@ -93,6 +95,7 @@ class ConnectionManager:
         self._config = config
         self._client_id = client_id
         self._rng = rng
+        self._events = events
         self._source = source
         self._on_connected = on_connected
         self._on_lost = on_lost
@@ -222,6 +225,11 @@ class ConnectionManager:
     def throttle(self, milliseconds: int) -> None:
         """Pause sending to this broker; answers are still read."""
         if self._connection is not None and milliseconds > 0:
+            self._events.repeat(
+                logging.INFO, "broker.throttles",
+                f"broker {self.node_id} asks for a pause of {milliseconds} ms: a quota is used up",
+                key=str(self.node_id), broker=self.node_id, milliseconds=milliseconds,
+            )  # fmt: skip
             self._connection.throttle(milliseconds)
 
     # Awaited by the Cluster and its helpers
@@ -293,6 +301,12 @@ class ConnectionManager:
             self.failures += 1
             self.last_error = error
             logger.debug("[%s] %s", self._client_id, error)
+            if self.failures == 1 and self.node_id >= 0:
+                self._events.repeat(
+                    logging.INFO, "broker.unreachable",
+                    f"broker {self.node_id} cannot be reached: {error}; still trying",
+                    key=str(self.node_id), broker=self.node_id, address=self.address,
+                )  # fmt: skip
             self._wake_ready(error)
             if isinstance(error, AuthenticationError):
                 self._on_refused(self, error)
@@ -302,6 +316,13 @@ class ConnectionManager:
             self.schedule_drain()
             return
         self._connection = connection
+        if self.node_id >= 0:
+            self._events.repeat(
+                logging.INFO, "broker.connected",
+                f"connected to broker {self.node_id} at {self.address}",
+                key=str(self.node_id), broker=self.node_id, address=self.address,
+                attempts=self.failures + 1,
+            )  # fmt: skip
         self.failures = 0
         self.last_error = None
         assert connection.announced is not None
@@ -338,6 +359,11 @@ class ConnectionManager:
             await asyncio.wait([connection.closed], timeout=wait if wait < math.inf else None)
         self._connection = None
         cause = connection.closed.result()
+        if self.node_id >= 0:
+            self._events.repeat(
+                logging.INFO, "broker.lost", f"{cause}; connecting again when needed",
+                key=str(self.node_id), broker=self.node_id, address=self.address,
+            )  # fmt: skip
         self.last_error = cause
         self._on_lost(self, cause)
         # A broker that accepts and hangs up must not be called in a tight circle.
@@ -355,7 +381,12 @@ class ConnectionManager:
             if connection.closed.done():
                 return
             # The credentials could not be had. There is time left to ask again.
-            logger.warning("[%s] %s; the login cannot be renewed", self._client_id, error)
+            logger.warning(
+                "[%s] %s; the login cannot be renewed",
+                self._client_id,
+                error,
+                extra=event("login.not_renewed", self._client_id, broker=self.node_id),
+            )
             left = session.ends_at - self._loop.time()
             if left <= 0:
                 connection.abort(error)

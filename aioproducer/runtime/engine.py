@@ -30,6 +30,7 @@ from aioproducer.records import CloseReport
 from aioproducer.runtime.batch_preparer import BatchPreparer
 from aioproducer.runtime.cluster import Cluster
 from aioproducer.runtime.coordinator_client import CoordinatorClient
+from aioproducer.runtime.events import EventLog, event
 from aioproducer.runtime.failure_feed import FailureFeed
 from aioproducer.runtime.intake import Intake
 from aioproducer.runtime.ledger import Ledger
@@ -91,7 +92,10 @@ class Engine:
         self.meters = Meters(
             config.metrics_num_samples, config.metrics_sample_window_ms / 1000, self._loop.time()
         )
-        self.ledger = Ledger(self.budget, self.feed, self.meters, self._memory_released)
+        self.events = EventLog(logger, client_id, self._loop.time)
+        self.ledger = Ledger(
+            self.budget, self.feed, self.meters, self.events, self._memory_released
+        )
         self.watch = StallWatch(client_id, self._is_busy, self._stalled)
         self.cluster = Cluster(
             config,
@@ -99,6 +103,7 @@ class Engine:
             self.supervisor,
             rng,
             meters=self.meters,
+            events=self.events,
             watch=self.watch,
             on_view=self._view_changed,
             on_forgotten=self._topics_forgotten,
@@ -141,6 +146,7 @@ class Engine:
             self.supervisor,
             rng,
             self.meters,
+            self.events,
             sequences=self.keeper.sequences,
             partitioner=partitioner,
             feed=self.feed,
@@ -254,7 +260,13 @@ class Engine:
                 self._client_id,
                 report.abandoned,
                 ", ".join(f"{t} {n.abandoned}" for t, n in report.topics.items() if n.abandoned),
+                extra=event("records.abandoned", self._client_id, records=report.abandoned),
             )
+        self.events.say(
+            logging.INFO, "producer.closed",
+            f"closed: {report.delivered} records delivered, {report.failed} failed",
+            delivered=report.delivered, failed=report.failed, abandoned=report.abandoned,
+        )  # fmt: skip
         return report
 
     def forgotten(self, timeout: float) -> None:

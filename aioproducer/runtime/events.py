@@ -15,6 +15,11 @@ REPEAT_AFTER_S = 30.0
 _MOST_KEYS = 1_000
 
 
+def event(name: str, client_id: str, **fields: object) -> dict[str, object]:
+    """Return what a line about ``name`` has as ``extra``."""
+    return {"event": name, "client_id": client_id, "fields": fields}
+
+
 class EventLog:
     """Says what happened to one producer."""
 
@@ -28,7 +33,7 @@ class EventLog:
     def say(
         self,
         level: int,
-        event: str,
+        name: str,
         words: str,
         *,
         error: BaseException | None = None,
@@ -36,13 +41,13 @@ class EventLog:
     ) -> None:
         """Log one line."""
         if self._logger.isEnabledFor(level):
-            extra = {"event": event, "client_id": self._client_id, "fields": fields}
+            extra = event(name, self._client_id, **fields)
             self._logger.log(level, "[%s] %s", self._client_id, words, exc_info=error, extra=extra)
 
     def repeat(
         self,
         level: int,
-        event: str,
+        name: str,
         words: str,
         *,
         key: str = "",
@@ -50,14 +55,16 @@ class EventLog:
         **fields: object,
     ) -> None:
         """Log one line, unless one of this event and ``key`` was logged a short while ago."""
+        if not self._logger.isEnabledFor(level):
+            return
         now = self._clock()
-        said_at, unsaid = self._said.get((event, key), (float("-inf"), 0))
+        said_at, unsaid = self._said.get((name, key), (float("-inf"), 0))
         if now - said_at < REPEAT_AFTER_S:
-            self._said[event, key] = (said_at, unsaid + 1)
+            self._said[name, key] = (said_at, unsaid + 1)
             return
         if len(self._said) >= _MOST_KEYS:
             self._said.clear()
-        self._said[event, key] = (now, 0)
+        self._said[name, key] = (now, 0)
         if unsaid:
             words = f"{words} ({unsaid} more times since this was last said)"
-        self.say(level, event, words, error=error, unsaid=unsaid, **fields)
+        self.say(level, name, words, error=error, unsaid=unsaid, **fields)

@@ -34,6 +34,7 @@ from aioproducer.records import Header, Record
 from aioproducer.runtime.admission import Admission
 from aioproducer.runtime.assembler import BatchAssembler
 from aioproducer.runtime.cluster import Cluster
+from aioproducer.runtime.events import EventLog
 from aioproducer.runtime.failure_feed import FailureFeed
 from aioproducer.runtime.ledger import Flush, Ledger
 from aioproducer.runtime.sender import Sender
@@ -65,6 +66,7 @@ class Intake:
         supervisor: Supervisor,
         rng: random.Random,
         meters: Meters,
+        events: EventLog,
         *,
         sequences: Callable[[str, int], SequenceState | None],
         partitioner: Partitioner | None,
@@ -90,6 +92,7 @@ class Intake:
             ledger,
             budget,
             meters,
+            events,
             append=self._append_waiting,
             memory_short=lambda: self._seal_everything(Sealed.MEMORY),
             next_wait=self._next_wait,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from aioproducer.core.meters import Meters
 from aioproducer.delivery import Delivery, Fate
 from aioproducer.errors import BufferExhaustedError, ProducerError
 from aioproducer.records import UNKNOWN_TIMESTAMP, CloseReport, Record, TopicReport
+from aioproducer.runtime.events import EventLog
 from aioproducer.runtime.failure_feed import FailureFeed
 
 
@@ -44,6 +46,7 @@ class Ledger:
         budget: MemoryBudget,
         feed: FailureFeed,
         meters: Meters,
+        events: EventLog,
         on_memory: Callable[[], None],
     ) -> None:
         self._feed = feed
@@ -55,6 +58,7 @@ class Ledger:
         self._on_memory = on_memory
         self._loop = asyncio.get_running_loop()
         self._meters = meters
+        self._events = events
 
     def opened(self, fate: Fate) -> None:
         """Note a new batch."""
@@ -94,6 +98,7 @@ class Ledger:
         if story is not None:
             story.settled_at = now
         self._close(batch)
+        self._say_failure(batch.topic, batch.count, error)
         self._tell_failure(batch.fate, error)
         self._feed.publish_batch(batch, error)
         batch.fate.fail(error)
@@ -132,10 +137,19 @@ class Ledger:
         self._meters.failed(fate.topic, len(records), now)
         if isinstance(error, BufferExhaustedError):
             self._meters.producer.at(now).buffer_exhausted += len(records)
+        self._say_failure(fate.topic, len(records), error)
         self._tell_failure(fate, error)
         for record in records:
             self._feed.publish(record, error)
         fate.fail(error)
+
+    def _say_failure(self, topic: str, count: int, error: ProducerError) -> None:
+        # At INFO: who sends learns of it by the Delivery, or as nobody's having looked at one.
+        self._events.repeat(
+            logging.INFO, "records.failed", f"{count} record(s) for {topic} failed: {error}",
+            key=topic, topic=topic, records=count, error_type=type(error).__name__,
+            persisted=error.persisted,
+        )  # fmt: skip
 
     def _tell_failure(self, fate: Fate, error: ProducerError) -> None:
         fate.quiet = self._feed.is_read or self.on_failure is not None

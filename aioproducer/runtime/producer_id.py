@@ -13,6 +13,7 @@ from aioproducer.core.producer_identity import ProducerIdentity, SequenceState
 from aioproducer.core.verdict import Action, request_verdict
 from aioproducer.errors import AuthenticationError, BrokerError, ProducerError, broker_error
 from aioproducer.runtime.cluster import Cluster
+from aioproducer.runtime.events import event
 from aioproducer.wire.messages.init_producer_id import (
     InitProducerIdRequest,
     InitProducerIdResponse,
@@ -79,7 +80,10 @@ class ProducerIdKeeper:
         if self.identity is not None and self.identity == old:
             self.identity = self.identity.bumped()
             logger.info(
-                "[%s] sequences are in doubt, new identity %s", self._client_id, self.identity
+                "[%s] sequences are in doubt, new identity %s",
+                self._client_id,
+                self.identity,
+                extra=event("identity.renewed", self._client_id, identity=str(self.identity)),
             )
         if self.identity is None:
             self.want()
@@ -108,7 +112,12 @@ class ProducerIdKeeper:
                     break
                 if isinstance(error, BrokerError | AuthenticationError) and not error.retriable:
                     if isinstance(error, BrokerError):
-                        logger.error("[%s] no producer id: %s", self._client_id, error)
+                        logger.error(
+                            "[%s] no producer id: %s",
+                            self._client_id,
+                            error,
+                            extra=event("identity.refused", self._client_id, code=error.code),
+                        )
                     self._on_refused(error)
                     # Who is refused asks again, but not for every record that comes.
                     await asyncio.sleep(self._config.retry_backoff_max_ms / 1000)

@@ -29,6 +29,7 @@ from aioproducer.runtime.batch_preparer import BatchPreparer
 from aioproducer.runtime.cluster import Cluster
 from aioproducer.runtime.connection_manager import ProduceWork
 from aioproducer.runtime.delivery_clock import DeliveryClock
+from aioproducer.runtime.events import event
 from aioproducer.runtime.ledger import Ledger
 from aioproducer.runtime.producer_id import ProducerIdKeeper
 from aioproducer.wire.messages.produce import ProducePartitionResponse, ProduceResponse
@@ -296,7 +297,12 @@ class Sender:
 
     def _give_up(self, shipments: Sequence[Shipment], error: Exception) -> None:
         """Fail what an unexpected exception hit, so that nothing else suffers from it."""
-        logger.error("[%s] unexpected error while sending", self._client_id, exc_info=error)
+        logger.error(
+            "[%s] unexpected error while sending",
+            self._client_id,
+            exc_info=error,
+            extra=event("unexpected", self._client_id, error=repr(error)),
+        )
         failure = ProducerError(f"unexpected error while sending: {error!r}", persisted="maybe")
         failure.__cause__ = error
         self._refused([s for s in shipments if s.batch in s.queue.on_wire], failure)

@@ -16,6 +16,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from aioproducer.runtime.events import event
+
 logger = logging.getLogger("aioproducer")
 
 TOLERANCE = 0.5
@@ -205,4 +207,5 @@ class StallWatch:
             self._client_id,
             seconds,
             f" ({unsaid} more times since this was last said)" if unsaid else "",
+            extra=event("loop.stalled", self._client_id, seconds=seconds, unsaid=unsaid),
         )

@@ -8,6 +8,8 @@ import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec
 
+from aioproducer.runtime.events import event
+
 logger = logging.getLogger("aioproducer")
 
 P = ParamSpec("P")
@@ -45,7 +47,11 @@ class Supervisor:
         error = task.exception()
         if error is not None:
             logger.error(
-                "[%s] background task %s died", self._client_id, task.get_name(), exc_info=error
+                "[%s] background task %s died",
+                self._client_id,
+                task.get_name(),
+                exc_info=error,
+                extra=event("task.died", self._client_id, task=task.get_name()),
             )
             if not self._closing:
                 self._on_crash(task.get_name(), error)
@@ -58,6 +64,7 @@ class Supervisor:
             "[%s] background task %s was cancelled from outside before close()",
             self._client_id,
             name,
+            extra=event("task.cancelled", self._client_id, task=name),
         )
         self._on_crash(name, asyncio.CancelledError("cancelled from outside"))
 

@@ -27,6 +27,7 @@ from aioproducer.runtime.coordinator_client import (
     Refused,
     leaves_end_in_doubt,
 )
+from aioproducer.runtime.events import event
 from aioproducer.runtime.pending_operation import Operation, Pending
 from aioproducer.runtime.producer_id import ProducerIdKeeper
 from aioproducer.runtime.stall import StallWatch
@@ -332,7 +333,12 @@ class TransactionManager:
             return
         self._ready(TransactionEvent.INITIALIZED)
         self._keeper.adopt(identity, starts_at_zero=self._client.starts_at_zero(self.scope))
-        logger.info("[%s] transactional identity %s", self._client_id, identity)
+        logger.info(
+            "[%s] transactional identity %s",
+            self._client_id,
+            identity,
+            extra=event("transaction.identity", self._client_id, identity=str(identity)),
+        )
 
     def _refused(self, error: ProducerError) -> None:
         """The brokers deny the first identity: it can be asked for again."""
@@ -444,7 +450,12 @@ class TransactionManager:
     def _fault(self, error: ProducerError) -> None:
         if not self.scope.fault(error):
             return
-        logger.warning("[%s] the transaction has to be aborted: %s", self._client_id, error)
+        logger.warning(
+            "[%s] the transaction has to be aborted: %s",
+            self._client_id,
+            error,
+            extra=event("transaction.spoiled", self._client_id, error=str(error)),
+        )
         self._on_state(self.scope.state)
         pending = self._pending
         if pending is not None and pending.operation is Operation.COMMIT:
@@ -464,7 +475,12 @@ class TransactionManager:
         if pending is not None and renewing:
             # The commit or abort is done, only what comes after it failed: the next one says so.
             pending.settle(None)
-        logger.error("[%s] transactions are over for good: %s", self._client_id, error)
+        logger.error(
+            "[%s] transactions are over for good: %s",
+            self._client_id,
+            error,
+            extra=event("transaction.fatal", self._client_id, error=str(error)),
+        )
         self._on_state(self.scope.state)
         self._fail_offsets(self.scope.cause())
         if self._pending is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 
 from aioproducer.core.batch import Batch
@@ -11,6 +12,7 @@ from aioproducer.core.meters import Meters
 from aioproducer.delivery import Fate
 from aioproducer.errors import ClusterConnectionError, ProducerError
 from aioproducer.records import Record
+from aioproducer.runtime.events import EventLog
 from aioproducer.runtime.failure_feed import FailureFeed
 from aioproducer.runtime.ledger import Flush, Ledger
 from tests.core.makers import make_batch
@@ -20,7 +22,8 @@ class Book:
     def __init__(self) -> None:
         self.budget = MemoryBudget(10_000)
         self.released = 0
-        self.ledger = Ledger(self.budget, FailureFeed(), Meters(2, 30, 0.0), self._released)
+        events = EventLog(logging.getLogger("aioproducer"), "me", lambda: 0.0)
+        self.ledger = Ledger(self.budget, FailureFeed(), Meters(2, 30, 0.0), events, self._released)
 
     def _released(self) -> None:
         self.released += 1
