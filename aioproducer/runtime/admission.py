@@ -151,12 +151,12 @@ class Admission:
             for record in ready:
                 record.known_at = now
             self.room.promote(ready)
-            self._note_waits(now)
         if self.room.expects_partitions(topic):
             # They may be added any time: asked for again and again, with backoff.
             self._cluster.request_update(topic)
         if waiting:
             self._admit()
+            self._note_waits(self._loop.time())
         if first_for_memory and self.room.someone_waits_for_memory:
             self._memory_short()
 
@@ -185,6 +185,7 @@ class Admission:
         for _ in range(_ADMITTED_PER_TURN):
             record = self.room.next_for_memory()
             if record is None or not self._budget.take(record.size + RECORD_OVERHEAD):
+                self._note_waits(self._loop.time())
                 return
             try:
                 self._append(record)
@@ -220,7 +221,9 @@ class Admission:
 
     def _note_waits(self, now: float) -> None:
         """Measure for how long anybody at all waited; several at once count once."""
-        for_memory = bool(self.room.memory_line)
+        # Not those whose turn is yet to come while there is memory.
+        first = self.room.next_for_memory()
+        for_memory = first is not None and (first.size + RECORD_OVERHEAD > self._budget.available)
         if for_memory != (self._memory_short_since is not None):
             if self._memory_short_since is not None:
                 self._meters.producer.at(now).memory_wait += now - self._memory_short_since
