@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 import warnings
 from pathlib import Path
 
@@ -26,6 +27,9 @@ def extensions() -> list[Extension]:
     if os.environ.get("AIOPRODUCER_NO_EXTENSIONS", "") not in ("", "0"):
         return []
     if sys.implementation.name != "cpython" or sys.byteorder != "little":
+        return []
+    # Not shown safe there, and an extension that does not say it is would bring the GIL back.
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
         return []
     try:
         from Cython.Build import cythonize

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 from aioproducer import AsyncProducer, Delivery
-from aioproducer.serializers import BytesSerializer, JsonSerializer, StringSerializer
+from aioproducer.serializers import (
+    AvroSerializer,
+    BytesSerializer,
+    JsonSerializer,
+    SchemaRegistry,
+    StringSerializer,
+)
 from benchmarks.drivers.aioproducer_driver import settings
 from benchmarks.job import Job, Measurement
 from benchmarks.payload import make_keys, make_values
@@ -27,26 +32,18 @@ def event(text: str) -> dict[str, Any]:
     return {"id": 123_456_789, "amount": 12.5, "active": True, **fields}
 
 
-def _avro() -> Callable[[Any], bytes]:
-    import fastavro
-
+def _avro() -> AvroSerializer:
     fields: list[dict[str, str]] = [
         {"name": "id", "type": "long"},
         {"name": "amount", "type": "double"},
         {"name": "active", "type": "boolean"},
         *({"name": f"field{number}", "type": "string"} for number in range(10)),
     ]
-    schema = fastavro.parse_schema({"type": "record", "name": "Event", "fields": fields})
-
-    def encode(value: Any) -> bytes:
-        out = io.BytesIO()
-        fastavro.schemaless_writer(out, schema, value)
-        return out.getvalue()
-
-    return encode
+    schema = {"type": "record", "name": "Event", "fields": fields}
+    return AvroSerializer(schema, SchemaRegistry("mock://benchmark"))
 
 
-def choose(name: str, size: int) -> tuple[Callable[[Any], Any], list[Any]]:
+def choose(name: str, size: int) -> tuple[Any, list[Any]]:
     """Return the serializer of that name and values for it."""
     texts = [value.decode() for value in make_values(size)]
     if name == "bytes":

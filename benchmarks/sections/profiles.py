@@ -131,7 +131,7 @@ def _serializers(settings: Settings) -> Table:
         columns=[Column("messages/s", rate, ",.0f"), Column("CPU s/M", cpu, ",.2f")],
         rounds=min(settings.rounds, 2),
         label="serializer",
-        note="avro: fastavro without a registry, whose id would be five bytes in front.",
+        note="avro: with a registry in memory, the schema's id in front of each value.",
         needs={"avro": "fastavro"},
         noisy=("messages/s",),
     )
