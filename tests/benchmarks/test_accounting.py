@@ -6,7 +6,14 @@ import pytest
 
 from aioproducer.core.meters import Meters
 from aioproducer.runtime import engine
-from benchmarks.accounting import SilentMeters, meters, report
+from benchmarks.accounting import (
+    SilentMeters,
+    Turn,
+    meters,
+    report,
+    share_of_calls,
+    time_of_calls,
+)
 
 
 @pytest.mark.parametrize(("kind", "counted"), [(Meters, 1), (SilentMeters, 0)])
@@ -24,9 +31,24 @@ def test_producers_count_with_them_while_they_are_set() -> None:
     assert vars(engine)["Meters"] is Meters
 
 
-def test_the_median_of_the_pairs_decides() -> None:
-    words, fits = report([(1.01, 1.0), (1.01, 1.0), (2.0, 1.0)])
+def test_counting_costs_by_the_batch_not_by_the_record() -> None:
+    """A factor of a thousand in records makes no difference worth the name."""
+    few, many = time_of_calls(1, 10), time_of_calls(1, 10_000)
+    assert many < 5 * few
+
+
+def test_the_share_is_that_of_the_calls_in_the_time_of_a_request() -> None:
+    turn = Turn(microseconds=2.0, records_per_batch=100, records_per_request=300)
+    share = share_of_calls(turn)
+    assert share > 0
+    slower = turn._replace(microseconds=2000.0)
+    assert share_of_calls(slower) < share / 100
+
+
+def test_the_share_decides_and_the_turns_are_told() -> None:
+    pairs = [(Turn(1.01), Turn(1.0)), (Turn(1.01), Turn(1.0)), (Turn(2.0), Turn(1.0))]
+    words, fits = report(pairs, 0.7)
     assert fits
-    assert "+1.00 %" in words
-    words, fits = report([(1.03, 1.0)] * 3)
-    assert not fits
+    assert "0.70 % of the processor time" in words
+    assert "+1.0 % (half of the 3 pairs" in words
+    assert not report(pairs, 2.1)[1]

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from aioproducer import Thresholds
+from aioproducer import Thresholds, errors
+from aioproducer.config_table import BY_NAME
+from aioproducer.observe.findings import NAMES
 from tests.fake_broker import FakeCluster
 from tests.named_tests import ROOT
 from tests.runtime.world import running
@@ -49,3 +51,39 @@ def test_the_table_of_thresholds_is_complete() -> None:
         )
         for each in fields(Thresholds)
     ]
+
+
+TROUBLES = (ROOT / "docs" / "troubleshooting.md").read_text()
+# Of brokers and topics; an attribute and an event.
+_NOT_OURS = {
+    "auto.create.topics.enable", "advertised.listeners", "max.message.bytes",
+    "min.insync.replicas", "replica.lag.time.max.ms", "error.persisted", "records.failed",
+}  # fmt: skip
+
+
+def test_each_finding_has_its_chapter_with_cause_and_change() -> None:
+    chapters = TROUBLES.partition("## By what `diagnose()` finds")[2].partition("\n## ")[0]
+    parts = re.split(r"^### ", chapters, flags=re.MULTILINE)[1:]
+    assert sorted(part.partition("\n")[0] for part in parts) == sorted(NAMES)
+    for part in parts:
+        assert "- Cause: " in part
+        assert "- Change: " in part
+
+
+def test_each_setting_that_is_named_exists() -> None:
+    words = re.findall(r"`([a-z]+(?:\.[a-z]+)+)(?:=[^`]*)?`", TROUBLES)
+    unknown = {word for word in words if word not in BY_NAME} - _NOT_OURS
+    assert {word for word in unknown if not word.endswith(".md")} == set()
+
+
+def test_each_error_that_is_named_exists() -> None:
+    for name in set(re.findall(r"`(\w+Error)`", TROUBLES)):
+        assert hasattr(errors, name), name
+
+
+def test_each_chapter_that_is_pointed_to_exists() -> None:
+    chapters = {
+        re.sub(r"[^a-z0-9_ -]", "", line.lower()).replace(" ", "-")
+        for line in re.findall(r"^#+ (.*)$", TROUBLES, re.MULTILINE)
+    }
+    assert set(re.findall(r"\(#([a-z0-9_-]+)\)", TROUBLES)) <= chapters
