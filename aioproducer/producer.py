@@ -625,7 +625,7 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
             if key_bytes.is_later:
                 key_bytes.discard()
                 raise SerializerNotReadyError("the key's serializer has to wait", topic=topic)
-            key_bytes = key_bytes.now()
+            key_bytes = key_bytes.now("key")
         if key_bytes is None:
             raise ValueError("a null key has no partition of its own")
         return engine.intake.partition_of(topic, bytes(key_bytes), key)

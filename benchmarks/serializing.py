@@ -83,7 +83,7 @@ def ours(given: object, value: object) -> Call:
 
 
 async def _awaited(answer: Answer) -> None:
-    await answer.later()
+    await answer.later("value")
 
 
 def theirs(serializer: Callable[[Any, Any], Any], value: object) -> Call:

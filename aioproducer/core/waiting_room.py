@@ -146,6 +146,10 @@ class WaitingRoom:
             self._step_out(record)
             record.waits_for = WaitsFor.MEMORY
         line = self.memory_line
+        last = next(reversed(line), None)
+        if last is None or all(record.arrival > last.arrival for record in records):
+            line.update(dict.fromkeys(sorted(records, key=lambda record: record.arrival)))
+            return
         ordered = sorted([*line, *records], key=lambda record: record.arrival)
         line.clear()
         line.update(dict.fromkeys(ordered))

@@ -249,8 +249,8 @@ class Intake:
         pending = answers(key, value)
         if not any(answer.is_later for answer in pending):
             headers = with_headers(headers, key, value)
-            key = key.now() if isinstance(key, Answer) else key
-            value = value.now() if isinstance(value, Answer) else value
+            key = key.now("key") if isinstance(key, Answer) else key
+            value = value.now("value") if isinstance(value, Answer) else value
             return self.accept(
                 topic, key, value, partition, timestamp_ms, headers,
                 user_key, user_value, expedite, may_wait,

@@ -56,17 +56,20 @@ class Answer:
         """Whether the bytes have to be awaited."""
         return self._later is not None
 
-    def now(self) -> Any:
-        """Return the bytes, which are there."""
-        return self._data
+    def now(self, field: str) -> bytes | None:
+        """Return the bytes of the key or the value, which are there."""
+        return None if self._data is None else bytes(as_buffer(self._data, field))
 
-    async def later(self) -> Buffer | None:
+    async def later(self, field: str) -> bytes | None:
         """Return the bytes; raises the record's error. Cancelling cancels the serializer."""
         assert self._later is not None
         try:
             data = await self._later
-            if data is None or isinstance(data, (bytes, bytearray, memoryview)):
-                return data
+            if data is None:
+                return None
+            if isinstance(data, (bytes, bytearray, memoryview)):
+                # A copy: whoever made it may go on writing into it while the record waits.
+                return bytes(as_buffer(data, field))
             raise SerializationError(
                 f"the serializer returned {type(data).__name__} instead of bytes"
             )
@@ -170,17 +173,15 @@ class Serializing:
     async def _run(self, record: WaitingRecord, key: object, value: object) -> None:
         try:
             if isinstance(key, Answer):
-                data = await key.later() if key.is_later else key.now()
+                record.key = await key.later("key") if key.is_later else key.now("key")
                 if not self._is_waiting(record):
                     return
-                record.key = None if data is None else bytes(as_buffer(data, "key"))
                 self._narrow(record)
             if isinstance(value, Answer):
-                data = await value.later() if value.is_later else value.now()
+                data = await value.later("value") if value.is_later else value.now("value")
                 if not self._is_waiting(record):
                     return
-                # A copy: whoever made it may go on writing into it while the record waits.
-                record.value = None if data is None else bytes(as_buffer(data, "value"))
+                record.value = data
             record.headers = tuple(with_headers(record.headers, key, value))
             self._finish(record)
         except ProducerError as error:

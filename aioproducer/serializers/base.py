@@ -11,7 +11,7 @@ from aioproducer.config_table import KAFKA_CLASSES
 from aioproducer.errors import ConfigurationError, SerializationError
 from aioproducer.records import Header
 from aioproducer.runtime.serializing import Answer
-from aioproducer.serializers.builtin import BY_NAME, BytesSerializer
+from aioproducer.serializers.builtin import BY_NAME, BytesSerializer, make_named
 from aioproducer.serializers.unfit import UnfitValueError
 
 Buffer = bytes | bytearray | memoryview
@@ -94,10 +94,10 @@ def resolve_serializer(given: object, field: Field) -> Serialize | None:
 
 def named_serializer(name: str, what: str = "serializer") -> Callable[[Any], Buffer | None]:
     """Return the serializer of a short name or of Kafka's own class; raises ConfigurationError."""
-    make = BY_NAME.get(KAFKA_CLASSES.get(name, name))
-    if make is None:
+    serializer = make_named(KAFKA_CLASSES.get(name, name))
+    if serializer is None:
         raise ConfigurationError(f"{what}={name!r} is unknown; there are {', '.join(BY_NAME)}")
-    return make()
+    return serializer
 
 
 def _with_context(serializer: Serializer, field: Field) -> Serialize:

@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import importlib
 from collections.abc import Callable
 from typing import Any
 
-from aioproducer.serializers.json_values import JsonSerializer
-from aioproducer.serializers.numbers import (
-    BooleanSerializer,
-    DoubleSerializer,
-    FloatSerializer,
-    IntegerSerializer,
-    LongSerializer,
-    ShortSerializer,
-    UuidSerializer,
-)
 from aioproducer.serializers.unfit import UnfitBytesError, UnfitValueError
 
 Buffer = bytes | bytearray | memoryview
@@ -69,16 +60,27 @@ class StringDeserializer:
             raise UnfitBytesError(f"byte {error.start} is no text in {self._encoding}") from error
 
 
-BY_NAME: dict[str, Callable[[], Callable[[Any], Buffer | None]]] = {
-    "bytes": BytesSerializer,
-    "string": StringSerializer,
-    "json": JsonSerializer,
-    "short": ShortSerializer,
-    "integer": IntegerSerializer,
-    "long": LongSerializer,
-    "float": FloatSerializer,
-    "double": DoubleSerializer,
-    "boolean": BooleanSerializer,
-    "uuid": UuidSerializer,
+_NUMBERS = "aioproducer.serializers.numbers"
+
+BY_NAME: dict[str, tuple[str, str]] = {
+    "bytes": (__name__, "BytesSerializer"),
+    "string": (__name__, "StringSerializer"),
+    "json": ("aioproducer.serializers.json_values", "JsonSerializer"),
+    "short": (_NUMBERS, "ShortSerializer"),
+    "integer": (_NUMBERS, "IntegerSerializer"),
+    "long": (_NUMBERS, "LongSerializer"),
+    "float": (_NUMBERS, "FloatSerializer"),
+    "double": (_NUMBERS, "DoubleSerializer"),
+    "boolean": (_NUMBERS, "BooleanSerializer"),
+    "uuid": (_NUMBERS, "UuidSerializer"),
 }
-"""What a short name means."""
+"""What a short name means: a class and its module, which is imported when it is asked for."""
+
+
+def make_named(name: str) -> Callable[[Any], Buffer] | None:
+    """Return the serializer of a short name, ``None`` if there is none."""
+    if name not in BY_NAME:
+        return None
+    module, kind = BY_NAME[name]
+    serializer: Callable[[Any], Buffer] = getattr(importlib.import_module(module), kind)()
+    return serializer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from aioproducer import (
     BufferExhaustedError,
     MetadataTimeoutError,
     ProducerClosedError,
+    RecordMetadata,
     RecordTooLargeError,
     SerializationError,
     SerializerNotReadyError,
@@ -536,3 +538,63 @@ class TestThreads:
         async with running(cluster_of(), value_serializer=on_thread(gate)) as producer:
             await producer.send("orders", "v")
         assert [(c.topic, c.field) for c in gate.contexts] == [("orders", "value")]
+
+
+class TestWhateverHappens:
+    """Random sends, delays, failures and cancellations: every partition has the order of sends."""
+
+    @pytest.mark.parametrize("seed", range(12))
+    async def test_the_order_of_sends_is_the_order_of_the_log(self, seed: int) -> None:
+        rng = random.Random(seed)
+
+        async def later(part: str, delay: float) -> bytes:
+            await asyncio.sleep(delay)
+            if "bad" in part:
+                raise ValueError(part)
+            return part.encode()
+
+        def serialize(part: str) -> Any:
+            return part.encode() if rng.random() < 0.5 else later(part, rng.random())
+
+        cluster = cluster_of(3)
+        options: dict[str, Any] = {"key_serializer": serialize, "value_serializer": serialize}
+        options["buffer_memory"] = rng.choice([30_000, 1_000_000])
+        options["linger_ms"] = rng.choice([0, 20])
+        async with running(cluster, **options) as producer:
+            if rng.random() < 0.5:
+                await producer.warm_up(["orders"])
+            sent: list[Any] = []
+            bad: set[int] = set()
+            for number in range(200):
+                value = f"{number} {'.' * 100}"
+                if rng.random() < 0.05:
+                    value = f"{number} bad"
+                    bad.add(number)
+                key = rng.choice([None, "a", "b", "c", "d"])
+                partition = rng.choice([None, None, 0, 1, 2])
+                sent.append(producer.send("orders", value, key=key, partition=partition))
+                if rng.random() < 0.1:
+                    rng.choice(sent).cancel()
+                if rng.random() < 0.2:
+                    await asyncio.sleep(rng.random() / 10)
+                await producer.drain()
+            await producer.flush()
+            told = await outcomes(sent)
+        judge(told, bad, [values_of(cluster, "orders", partition) for partition in range(3)])
+
+
+def judge(told: list[Any], bad: set[int], logs: list[list[bytes | None]]) -> None:
+    """Hold what became of each record against the logs: in order, once, nothing lost."""
+    numbers = [[int((value or b"").split()[0]) for value in log] for log in logs]
+    assert all(log == sorted(log) for log in numbers)
+    arrived = [number for log in numbers for number in log]
+    assert len(arrived) == len(set(arrived))
+    for number, each in enumerate(told):
+        if isinstance(each, SerializationError):
+            assert number in bad
+            assert number not in arrived
+        elif isinstance(each, RecordMetadata):
+            assert number in arrived
+        else:
+            # Withdrawn, or no more waited for; nothing else is lost.
+            assert isinstance(each, asyncio.CancelledError)

@@ -106,7 +106,7 @@ def test_a_coroutine_is_an_answer_to_come() -> None:
 
 
 async def _awaited(answer: Answer) -> object:
-    return await answer.later()
+    return await answer.later("value")
 
 
 def test_headers_that_it_adds_come_with_its_bytes() -> None:
@@ -119,7 +119,11 @@ def test_headers_that_it_adds_come_with_its_bytes() -> None:
     assert serialize is not None
     answer = serialize(1, "orders", ())
     assert isinstance(answer, Answer)
-    assert (answer.is_later, answer.now(), answer.headers) == (False, b"v", [("schema", b"7")])
+    assert (answer.is_later, answer.now("value"), answer.headers) == (
+        False,
+        b"v",
+        [("schema", b"7")],
+    )
 
 
 def test_an_error_that_says_so_is_quoted() -> None:

@@ -12,11 +12,15 @@ from aioproducer.serializers import (
     UnfitBytesError,
     UnfitValueError,
 )
-from aioproducer.serializers.builtin import BY_NAME
+from aioproducer.serializers.builtin import BY_NAME, make_named
 
 
 def test_the_names_are_those_of_the_configuration() -> None:
     assert tuple(BY_NAME) == SERIALIZERS
+
+
+def test_a_name_that_nobody_knows_means_nothing() -> None:
+    assert make_named("avro") is None
 
 
 def test_bytes_are_taken_as_they_are() -> None:

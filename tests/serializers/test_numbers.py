@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aioproducer.serializers import numbers as tested
-from aioproducer.serializers.builtin import BY_NAME
+from aioproducer.serializers.base import named_serializer as named
 from aioproducer.serializers.unfit import UnfitBytesError, UnfitValueError
 from tests.oracles.java.data import load
 
@@ -32,7 +32,7 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "value", "expected"), CASES)
 def test_the_bytes_are_those_of_java(name: str, value: Any, expected: bytes) -> None:
-    assert BY_NAME[name]()(value) == expected
+    assert named(name)(value) == expected
 
 
 @pytest.mark.parametrize(("name", "value", "data"), [case for case in CASES if case[0] != "string"])
@@ -56,7 +56,7 @@ def test_they_are_read_back(name: str, value: Any, data: bytes) -> None:
 )
 def test_what_java_has_no_room_for_is_refused_and_not_quoted(name: str, value: Any) -> None:
     with pytest.raises(UnfitValueError, match="out of the range of Java's") as caught:
-        BY_NAME[name]()(value)
+        named(name)(value)
     assert str(value) not in str(caught.value)
 
 
@@ -73,7 +73,7 @@ def test_what_java_has_no_room_for_is_refused_and_not_quoted(name: str, value: A
 )
 def test_other_types_are_refused(name: str, value: Any, words: str) -> None:
     with pytest.raises(UnfitValueError, match=words):
-        BY_NAME[name]()(value)
+        named(name)(value)
 
 
 def test_an_integer_may_be_written_as_a_floating_point_number() -> None:

@@ -42,13 +42,13 @@ def test_headers_and_answers_to_come_go_through() -> None:
     given: PerTopic[Any] = PerTopic({"tagged": Tagging(), "slow": later})
     tagged, slow = serialize(given, "v", "tagged"), serialize(given, "v", "slow")
     assert isinstance(tagged, Answer)
-    assert (tagged.now(), tagged.headers) == (b"tagged:v", [("tag", b"value")])
+    assert (tagged.now("value"), tagged.headers) == (b"tagged:v", [("tag", b"value")])
     assert isinstance(slow, Answer)
     assert asyncio.run(_awaited(slow)) == b"later"
 
 
 async def _awaited(answer: Answer) -> object:
-    return await answer.later()
+    return await answer.later("value")
 
 
 def test_a_topic_that_nobody_thought_of_is_told() -> None:
