@@ -182,6 +182,7 @@ async def test_a_quota_slows_the_producer_down_and_costs_no_record(
     async with AsyncProducer(bootstrap, client_id=name, linger_ms=0) as producer:
         await producer.send(name, b"before", partition=0)
         assert producer.metrics().throttle_time_total_ms == 0
+        assert "throttling" not in producer.diagnose({"throttle_share": 0.0}).names
         await asyncio.to_thread(alter, "--add-config", "producer_byte_rate=3000")
         try:
             sent = 1
@@ -189,6 +190,8 @@ async def test_a_quota_slows_the_producer_down_and_costs_no_record(
                 while not (told := producer.metrics().throttle_time_total_ms):
                     await producer.send(name, bytes(4000), partition=0)
                     sent += 1
+            diagnosis = producer.diagnose({"throttle_share": 0.0})
+            assert "throttling" in diagnosis.names
             started = time.monotonic()
             await producer.send(name, b"after", partition=0)
             # Some of the time that was told may have passed before we looked.
