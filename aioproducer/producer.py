@@ -687,6 +687,7 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
         facts = Facts(
             snapshot, limits, config.linger_ms, config.batch_size, config.compression_type,
             config.max_in_flight_requests_per_connection,
+            config.metrics_num_samples * config.metrics_sample_window_ms / 1000,
         )  # fmt: skip
         return Diagnosis(find(facts), snapshot)
 

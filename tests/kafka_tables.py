@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 _DATA = Path(__file__).parent / "data" / "kafka_4_3_tables.tsv"
+_METRICS = _DATA.with_name("kafka_4_3_metrics.tsv")
 
 
 class KafkaError(NamedTuple):
@@ -21,6 +22,19 @@ class KafkaKey(NamedTuple):
     type: str
     default: str
     validator: str
+
+
+class KafkaMetric(NamedTuple):
+    group: str
+    name: str
+    tags: list[str]
+    meaning: str
+
+
+def kafka_metrics() -> list[KafkaMetric]:
+    """Return what the producer of Kafka 4.3 measures."""
+    rows = [line.split("\t") for line in _METRICS.read_text(encoding="utf-8").splitlines()]
+    return [KafkaMetric(group, name, tags.split(","), words) for group, name, tags, words in rows]
 
 
 def _rows(kind: str) -> Iterator[list[str]]:

@@ -355,6 +355,7 @@ _OWN = (
            Group.OWN, Of.PRODUCER, ("stalls",), own=True),
     _now("loop-stall-longest-s", "s", "The longest of these stalls, in seconds.", group=Group.OWN),
     _now("loop-stall-total-s", "s", "All these stalls together, in seconds.", group=Group.OWN),
+    _now("uptime-s", "s", "Seconds since the producer was started.", group=Group.OWN),
     _now("metadata-topics", "topics", "Topics in the metadata.", group=Group.OWN),
     *_both("interceptor-error", "interceptor_errors", "calls",
            "Calls of interceptors that raised", group=Group.OWN, own=True),

@@ -169,6 +169,7 @@ def _moment(engine: Engine, values: Mapping[str, float], now: float) -> dict[str
         "loop_stalls": stalls.count,
         "loop_stall_longest_s": stalls.longest,
         "loop_stall_total_s": stalls.total,
+        "uptime_s": now - engine.started_at,
         "metadata_topics": len(cluster.view.topics),
         "start_time_ms": engine.started_ms,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -86,6 +87,31 @@ class Readable:
                 yield Reading(metric, tags, getattr(figures, metric.attribute))
         for registered, value in own.registered.items():
             yield Reading(registered.metric, {}, value)
+
+    def value(self, name: str, *, topic: str | None = None, node: int | None = None) -> float:
+        """Return one figure by Kafka's name or the attribute's, of a topic or broker if given.
+
+        Raises :exc:`ValueError` for a metric that is not there, naming the nearest, and for a topic
+        or broker that has no figures.
+        """
+        own: Any = self
+        figures, metrics = own, PRODUCER_METRICS
+        if topic is not None:
+            figures, metrics = own.topics.get(topic), TOPIC_METRICS
+        elif node is not None:
+            figures, metrics = own.nodes.get(node), NODE_METRICS
+        known = {metric.attribute for metric in metrics}
+        attribute = name.replace("-", "_")
+        if attribute not in known:
+            near = difflib.get_close_matches(attribute, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{name!r}: no such metric{hint}")
+        if figures is None:
+            raise ValueError(
+                f"nothing was counted of {topic if node is None else f'broker {node}'}"
+            )
+        value: float = getattr(figures, attribute)
+        return value
 
     def as_java(self) -> dict[str, float]:
         """Return the figures of Kafka's ``producer-metrics`` under Kafka's names.

@@ -168,6 +168,7 @@ class MetricsSnapshot(Readable):
     loop_stall_rate: float = 0.0
     loop_stall_longest_s: float = 0.0
     loop_stall_total_s: float = 0.0
+    uptime_s: float = 0.0
     metadata_topics: int = 0
     interceptor_error_rate: float = 0.0
     interceptor_error_total: int = 0

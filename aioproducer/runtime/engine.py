@@ -82,6 +82,7 @@ class Engine:
         self.before_end: Callable[[float], Awaitable[None]] | None = None
         self._loop = asyncio.get_running_loop()
         self.started_ms = round(time.time() * 1000)
+        self.started_at = self._loop.time()
         self.batch_size = max(1, config.batch_size)
         self._close_by = float("inf")
         self._patience: asyncio.Timeout | None = None

@@ -18,68 +18,28 @@ from aioproducer.observe.catalogue import (
     Metric,
     Of,
 )
+from tests.kafka_tables import kafka_metrics
 
-_BOTH = ("rate", "total")
-_SPREAD = ("avg", "max")
-
-
-def named(stem: str, endings: tuple[str, ...]) -> set[str]:
-    return {f"{stem}-{ending}" for ending in endings}
+# Of TLS connections alone, which the producer of the table had not.
+_UNDER_TLS = {"connections"}
+GROUPS = (Group.PRODUCER, Group.TOPIC, Group.NODE, Group.COUNT, Group.APP)
 
 
-# Kafka 4.3's producer, as SenderMetricsRegistry, KafkaProducerMetrics, BufferPool and Selector
-# register them.
-OF_KAFKA: dict[Group, set[str]] = {
-    Group.PRODUCER: {
-        "buffer-total-bytes", "buffer-available-bytes", "bufferpool-wait-ratio",
-        "bufferpool-wait-time-ns-total", "waiting-threads", "compression-rate-avg",
-        "records-per-request-avg", "requests-in-flight", "metadata-age", "flush-time-ns-total",
-        "metadata-wait-time-ns-total", "txn-init-time-ns-total", "txn-begin-time-ns-total",
-        "txn-send-offsets-time-ns-total", "txn-commit-time-ns-total", "txn-abort-time-ns-total",
-        "txn-prepare-time-ns-total", "connection-count", "connections",
-        "successful-authentication-no-reauth-total", "io-wait-time-ns-avg", "io-wait-ratio",
-        "io-wait-time-ns-total", "io-time-ns-avg", "io-ratio", "io-time-ns-total",
-        *(
-            name
-            for stem in (
-                "batch-split", "buffer-exhausted", "record-send", "record-retry", "record-error",
-                "connection-close", "connection-creation", "successful-authentication",
-                "successful-reauthentication", "failed-authentication",
-                "failed-reauthentication", "network-io", "outgoing-byte", "incoming-byte",
-                "request", "response", "select",
-            )
-            for name in named(stem, _BOTH)
-        ),
-        *(
-            name
-            for stem in (
-                "batch-size", "record-queue-time", "request-latency", "record-size",
-                "produce-throttle-time", "reauthentication-latency", "request-size",
-            )
-            for name in named(stem, _SPREAD)
-        ),
-    },
-    Group.TOPIC: {
-        "compression-rate",
-        *(n for stem in ("record-send", "byte", "record-retry", "record-error")
-          for n in named(stem, _BOTH)),
-    },
-    Group.NODE: {
-        *(n for stem in ("request", "outgoing-byte", "response", "incoming-byte")
-          for n in named(stem, _BOTH)),
-        *(n for stem in ("request-size", "request-latency") for n in named(stem, _SPREAD)),
-    },
-    Group.COUNT: {"count"},
-    Group.APP: {"version", "commit-id", "start-time-ms"},
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("group", OF_KAFKA, ids=lambda group: group.value)
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.value)
 def test_each_metric_of_kafka_is_there_or_named_with_the_reason(group: Group) -> None:
-    there = {metric.name for metric in METRICS if metric.group is group and not metric.own}
+    kafka = {each.name: each for each in kafka_metrics() if each.group == group.value}
+    there = {metric.name: metric for metric in METRICS if metric.group is group and not metric.own}
     absent = {each.name for each in ABSENT if each.group is group}
-    assert there | absent == OF_KAFKA[group]
-    assert not there & absent
+    assert there.keys() | absent == kafka.keys() | (
+        _UNDER_TLS if group is Group.PRODUCER else set()
+    )
+    assert not there.keys() & absent
+    for name, metric in there.items():
+        assert sorted(metric.tags) == kafka[name].tags, name
+
+
+def test_kafka_has_no_other_group() -> None:
+    assert {each.group for each in kafka_metrics()} == {group.value for group in GROUPS}
 
 
 @pytest.mark.parametrize("metrics", [PRODUCER_METRICS, TOPIC_METRICS, NODE_METRICS])

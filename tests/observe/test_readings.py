@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from aioproducer import MetricKind, MetricsSnapshot, NodeMetrics, TopicMetrics
@@ -52,3 +54,30 @@ def test_a_histogram_knows_its_percentiles() -> None:
 def test_a_percentile_is_from_0_to_100(percent: float) -> None:
     with pytest.raises(ValueError, match="from 0 to 100"):
         TimeHistogram(tuple(no_counts())).percentile(percent)
+
+
+def test_one_figure_is_had_by_either_name() -> None:
+    snapshot = MetricsSnapshot(
+        record_send_rate=2.0,
+        topics={"orders": TopicMetrics(byte_rate=3.0)},
+        nodes={1: NodeMetrics(request_latency_avg=4.0)},
+    )
+    assert snapshot.value("record-send-rate") == snapshot.value("record_send_rate") == 2.0
+    assert snapshot.value("byte-rate", topic="orders") == 3.0
+    assert snapshot.value("request-latency-avg", node=1) == 4.0
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "words"),
+    [
+        ("record-sent-rate", {}, "no such metric; did you mean 'record_send_rate'"),
+        ("byte-rate", {}, "no such metric"),
+        ("xyz", {"topic": "orders"}, "'xyz': no such metric$"),
+        ("byte-rate", {"topic": "others"}, "nothing was counted of others"),
+        ("request-rate", {"node": 7}, "nothing was counted of broker 7"),
+    ],
+)
+def test_an_unknown_metric_is_refused(name: str, place: dict[str, Any], words: str) -> None:
+    snapshot = MetricsSnapshot(topics={"orders": TopicMetrics()})
+    with pytest.raises(ValueError, match=words):
+        snapshot.value(name, **place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aioproducer.core.batch import Batch
+from aioproducer.core.batch import Batch, Sealed
 from aioproducer.core.memory_budget import RECORD_OVERHEAD
 from aioproducer.core.partition_queue import PartitionQueue
 from aioproducer.runtime.engine import Engine
@@ -35,6 +35,30 @@ def audit(engine: Engine, plan: Plan) -> list[str]:
     lingering = [q.open for q in engine.intake.queues() if q.open and q.open.sealed is None]
     if arrivals and lingering:
         found.append(f"{len(arrivals)} records wait for memory, but {lingering} linger")
+    return found + _audit_meters(engine)
+
+
+def _audit_meters(engine: Engine) -> list[str]:
+    """Return what of the figures by topic, by age and by batch does not come to the whole."""
+    whole = engine.meters.producer.total()
+    topics = [meter.total() for meter in engine.meters.topics.values()]
+    found = []
+    for name in ("records_sent", "ack_records", "records_retried", "records_failed"):
+        parts = sum(getattr(topic, name) for topic in topics)
+        if parts != getattr(whole, name):
+            found.append(f"{name} is {getattr(whole, name)}, but {parts} by topic")
+    if sum(whole.ack_times) != whole.ack_records:
+        found.append(f"{sum(whole.ack_times)} ages of {whole.ack_records} acknowledged records")
+    if sum(sum(topic.partitions.values()) for topic in topics) != whole.records_sent:
+        found.append("the records sent by partition do not come to all")
+    sealed = sum(getattr(whole, f"sealed_{why.value}") for why in Sealed)
+    if sealed != whole.first_batches:
+        found.append(f"{whole.first_batches} batches left, {sealed} for a reason")
+    waiting = len(engine.admission.room)
+    if whole.waits_begun - whole.waits != waiting:
+        found.append(f"{whole.waits_begun} began and {whole.waits} ceased, but {waiting} wait")
+    if not waiting and whole.memory_wait + whole.metadata_wait > 2 * engine.now():
+        found.append("records waited for longer than there is time")
     return found
 
 
