@@ -117,6 +117,7 @@ class ProducerConfig:
     sasl_oauthbearer_client_credentials_client_secret: str | None
     sasl_oauthbearer_header_urlencode: bool
     interceptors: object
+    enable_metrics_push: bool
     metrics_num_samples: int
     metrics_sample_window_ms: int
     metrics_recording_level: str

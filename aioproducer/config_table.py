@@ -623,13 +623,12 @@ _OBSERVATION = (
         "Objects that may look at records on their way out, and at what became of them.",
         python="interceptors",
     ),
-    _later(
-        "telemetry",
-        Group.OBSERVATION,
+    _key(
         "enable.metrics.push",
         Kind.BOOL,
-        False,
-        "Send metrics to the brokers. On in Kafka, off here.",
+        True,
+        Group.OBSERVATION,
+        "Push metrics to the brokers if they ask for some (KIP-714).",
     ),
     _key(
         "metrics.num.samples",

@@ -88,6 +88,7 @@ class ProducerOptions(TypedDict, total=False):
     sasl_oauthbearer_client_credentials_client_id: str
     sasl_oauthbearer_client_credentials_client_secret: str
     sasl_oauthbearer_header_urlencode: bool
+    enable_metrics_push: bool
     metrics_num_samples: int
     metrics_sample_window_ms: int
     metrics_recording_level: Literal["INFO", "DEBUG", "TRACE"]

@@ -9,7 +9,9 @@ import math
 import random
 import re
 import signal
+import uuid
 import warnings
+import weakref
 from asyncio import get_running_loop
 from asyncio.events import _get_running_loop
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -38,6 +40,7 @@ from aioproducer.errors import (
 from aioproducer.interceptors import InterceptorChain, check_interceptors
 from aioproducer.many import send_all
 from aioproducer.observe.catalogue import METRICS, Kind
+from aioproducer.observe.exporters.telemetry import collector_of
 from aioproducer.observe.findings import Diagnosis, Facts, find
 from aioproducer.observe.health import Health, judge_health
 from aioproducer.observe.metrics import take_snapshot
@@ -220,6 +223,7 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
                 rng=self._rng,
                 on_crash=weakly(self._crashed),
                 on_transaction_state=weakly(self._transaction_moved),
+                telemetry=collector_of(weakref.WeakMethod(self.metrics)),
             )
             if self._chain is not None:
                 self._chain.bind(self._engine)
@@ -697,6 +701,19 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
         Cheap: it asks nobody. It may be asked in every state.
         """
         return judge_health(self._state, self._engine)
+
+    async def client_instance_id(self, *, timeout: float | None = None) -> uuid.UUID:
+        """Return the id under which brokers know this producer's metrics (KIP-714).
+
+        Waits for a broker to give it, for up to ``timeout`` seconds, by default ``max.block.ms``.
+        Raises :exc:`ProducerTimeoutError` then, and :exc:`ProducerStateError` where brokers collect
+        no metrics or ``enable.metrics.push`` is off. Cancelling abandons the wait only.
+        """
+        check_timeout(timeout)
+        telemetry = self._require_engine().telemetry
+        if telemetry is None:
+            raise ProducerStateError("enable.metrics.push is off: brokers give no instance id")
+        return await telemetry.instance_id(self._default_block_timeout(timeout))
 
     def register_metric(
         self,

@@ -83,6 +83,12 @@ SENTENCES: dict[str, dict[str, list[str]]] = {
             "tests/runtime/test_engine.py::TestFlush::test_cancelling_it_abandons_the_wait_only",
         ],
     },
+    "AsyncProducer.client_instance_id": {
+        "Cancelling abandons the wait only.": [
+            "tests/runtime/test_telemetry.py::"
+            "TestProducer::test_a_cluster_that_is_away_gives_no_id_in_time",
+        ],
+    },
     "AsyncProducer.partitions_for": {
         "Cancelling abandons the wait only.": [
             "tests/runtime/test_cluster.py::test_partitions_for_has_a_limit_and_can_be_cancelled",

@@ -17,8 +17,8 @@ from aioproducer.options import ProducerOptions
 from tests.kafka_tables import kafka_keys
 from tools import generate_reference
 
-# Here the user sees what Kafka has and we have not: off and empty instead of on and JMX.
-OTHER_DEFAULTS = {"enable.metrics.push", "metric.reporters"}
+# Here the user sees what Kafka has and we have not: none instead of JMX.
+OTHER_DEFAULTS = {"metric.reporters"}
 KAFKA_4_4 = {
     "bootstrap.resolve.timeout.ms",
     "buffer.memory.allocation.strategy",

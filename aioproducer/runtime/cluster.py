@@ -170,7 +170,7 @@ class Cluster:
         Raises :exc:`ClusterConnectionError` naming every address tried. Cancelling abandons the
         wait only.
         """
-        manager = await self._any_ready()
+        manager = await self.any_ready()
         return await manager.request(request)
 
     async def refresh_features(self, now: float) -> None:
@@ -390,7 +390,7 @@ class Cluster:
         if manager.node_id >= 0:
             self._on_refused(error, manager.node_id)
 
-    async def _any_ready(self) -> ConnectionManager:
+    async def any_ready(self) -> ConnectionManager:
         """Return the least loaded connected manager, or the first that connects."""
         connected = [m for m in self._managers.values() if m.is_connected]
         if connected:

@@ -39,6 +39,7 @@ from aioproducer.runtime.security import Security
 from aioproducer.runtime.sender import Sender
 from aioproducer.runtime.stall import Alarm, StallWatch
 from aioproducer.runtime.supervisor import Supervisor
+from aioproducer.runtime.telemetry import Collect, TelemetryReporter
 from aioproducer.runtime.topic_directory import TopicDirectory
 from aioproducer.runtime.transaction_manager import TransactionManager
 from aioproducer.wire.compression import Compressor
@@ -47,6 +48,9 @@ logger = logging.getLogger("aioproducer")
 
 _FOR_INTERCEPTORS_S = 1.0
 """Seconds that asynchronous interceptors have at the end, even if there is no time left."""
+
+_FOR_TELEMETRY_S = 1.0
+"""Seconds that the last push of metrics may take of the time that is left."""
 
 _forgotten: set[asyncio.Task[CloseReport]] = set()
 """The ends of engines whose producer was collected; loops hold their tasks weakly."""
@@ -73,6 +77,7 @@ class Engine:
         rng: random.Random,
         on_crash: Callable[[], None],
         on_transaction_state: Callable[[TransactionState], None] = lambda state: None,
+        telemetry: Collect = list,
     ) -> None:
         self._config = config
         self._on_crash = on_crash
@@ -136,6 +141,9 @@ class Engine:
             scope,
         )
         self.cluster.attach(self.sender)
+        self.telemetry: TelemetryReporter | None = None
+        if config.enable_metrics_push:
+            self.telemetry = TelemetryReporter(client_id, self.cluster, telemetry, rng)
         self.topics = TopicDirectory(self.cluster)
         self.intake = Intake(
             config,
@@ -248,6 +256,10 @@ class Engine:
                 left = max(self._close_by - self._loop.time(), _FOR_INTERCEPTORS_S)
                 with contextlib.suppress(asyncio.CancelledError):
                     await self.before_end(left)
+            if self.telemetry is not None:
+                left = min(max(self._close_by - self._loop.time(), 0), _FOR_TELEMETRY_S)
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self.telemetry.terminate(left)
             self.admission.close()
             self.sender.close()
             self.watch.close()
@@ -365,6 +377,8 @@ class Engine:
 
     def _view_changed(self, view: ClusterView, topics: Iterable[str]) -> None:
         names = tuple(topics)
+        if self.telemetry is not None:
+            self.telemetry.cluster_known(self.supervisor)
         self.intake.view_changed(view, names)
         self.topics.view_changed(view, names)
         self.sender.chase_leaders()
