@@ -171,7 +171,7 @@ def _where(group: Any) -> None:
         help="where each run is noted; sections that are not measured keep what is there",
     )
     add("--resume", action="store_true", help="keep the runs that FILE has and do what is left")
-    add("--minutes", type=float, default=15.0, help="begin no run after that")
+    add("--minutes", type=float, default=17.0, help="begin no run after that")
     add("--html", type=Path, metavar="FILE", help="the report (default: beside the results)")
     add("--json", type=Path, metavar="FILE", help="also write every run's figures as one document")
 

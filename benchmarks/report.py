@@ -81,6 +81,8 @@ def remarks(results: TableResults) -> list[str]:
             some = "some rounds " if result.runs else ""
             lines.append(f"{name}: {some}{NOT_MEASURED}, {result.missing}.")
         lines += [f"{name}: a run failed and is left out: {each}" for each in result.problems]
+        for run in result.runs[-1:]:
+            lines += [f"{name}: {title}: {note}." for title, note in run.notes.items() if note]
         builds = {run.build for run in result.runs} - {""}
         if builds:
             lines.append(f"{name}: {', '.join(sorted(builds))}.")

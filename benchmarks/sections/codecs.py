@@ -79,7 +79,7 @@ def _threads(settings: Settings) -> Table:
         title="Codecs: worker threads, 1000 B values, 128 KiB batches",
         rows=rows,
         columns=_columns()[:4],
-        rounds=min(settings.rounds, 2),
+        rounds=1,
         label="codec",
         note="As chosen should be the better of the two others, or beside it.",
     )

@@ -10,6 +10,8 @@ from benchmarks.peers import REFERENCE
 from benchmarks.plan import Column, Table, cpu, extra, rate
 
 _SAME_BATCH = 16_384
+_BESIDE = ("lz4", "zstd")
+"""Unless codecs are asked for, these are measured too, with the larger values."""
 # Their default is the same batch size, so the table would repeat itself; or they are far behind.
 _NOT_AGAIN = frozenset({"kafka-python", "confluent-aio"})
 
@@ -27,6 +29,10 @@ def tables(settings: Settings) -> list[Table]:
                 found.append(_table(settings, same, ", 16 KiB batches"))
             if codec == "none":
                 found.append(_table(settings, replace(job, keys=NULL_KEYS), ""))
+    if settings.compression == ("none",) and not settings.quick:
+        found += [
+            _table(settings, _job(settings, max(settings.sizes), codec), "") for codec in _BESIDE
+        ]
     return found
 
 
@@ -51,7 +57,7 @@ def _table(settings: Settings, job: Job, batches: str) -> Table:
     codec = "" if job.compression == "none" else f", {job.compression}"
     keys = {NULL_KEYS: "null keys", 0: "16 B keys never seen before"}.get(job.keys, "16 B keys")
     short = "null" if job.keys == NULL_KEYS else "keyed"
-    is_first = not batches and job.keys != NULL_KEYS
+    is_first = not batches and job.keys != NULL_KEYS and job.compression in settings.compression
     peers = [name for name in settings.peers if is_first or name not in _NOT_AGAIN]
     return Table(
         section="throughput",
@@ -61,7 +67,7 @@ def _table(settings: Settings, job: Job, batches: str) -> Table:
         rows={name: replace(job, peer=name) for name in peers},
         columns=_columns(job.record_size),
         reference=REFERENCE,
-        rounds=settings.rounds,
+        rounds=settings.rounds if is_first else min(settings.rounds, 2),
         noisy=("messages/s", "CPU s/M"),
     )
 

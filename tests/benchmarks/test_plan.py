@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.arguments import parse
 from benchmarks.job import NULL_KEYS, Job, Measurement
+from benchmarks.peers import PEERS
 from benchmarks.plan import turns
 from benchmarks.sections import tables
 from benchmarks.sections.throughput import tables as throughput_tables
@@ -44,11 +45,27 @@ def test_tables_can_be_told_apart() -> None:
 
 def test_the_whole_throughput_has_equal_batches_and_null_keys_too() -> None:
     found = {table.name: table for table in throughput_tables(parse(["--sizes", "100"]))}
-    assert list(found) == ["100 B keyed", "100 B keyed, 16 KiB batches", "100 B null"]
+    assert list(found) == [
+        "100 B keyed",
+        "100 B keyed, 16 KiB batches",
+        "100 B null",
+        "100 B keyed, lz4",
+        "100 B keyed, zstd",
+    ]
     assert {job.batch_size for job in found["100 B keyed, 16 KiB batches"].rows.values()} == {
         16_384
     }
     assert {job.keys for job in found["100 B null"].rows.values()} == {NULL_KEYS}
+
+
+def test_the_whole_benchmark_fits_into_its_time() -> None:
+    """By the seconds that runs are given, and as much again as starting each takes here."""
+    settings, seconds = parse([]), 0.0
+    for table in tables(settings):
+        for job in table.rows.values():
+            warm_up = max(job.warm_up, PEERS[job.peer].warm_up_at_least)
+            seconds += table.rounds * (warm_up + job.seconds + 0.9)
+    assert seconds < settings.minutes * 60
 
 
 def test_every_row_has_a_job_of_its_client() -> None:
