@@ -6,6 +6,7 @@ import asyncio
 import gc
 import time
 from asyncio import events
+from dataclasses import replace
 from typing import Any
 
 from aioproducer import AsyncProducer
@@ -13,7 +14,6 @@ from benchmarks.drivers.aioproducer_driver import settings
 from benchmarks.figures import percentile
 from benchmarks.job import Job, Measurement
 from benchmarks.probes.loads import Load
-from benchmarks.stopwatch import Stopwatch
 
 
 class HoldMeter:
@@ -60,8 +60,8 @@ class HoldMeter:
         self.held.append(seconds)
         if seconds > self._top:
             self._top = seconds
-            name = owner.get_name() if isinstance(owner, asyncio.Task) else repr(callback)
-            self.longest = name[:160]
+            name = getattr(callback, "__qualname__", type(callback).__name__)
+            self.longest = owner.get_name() if isinstance(owner, asyncio.Task) else name
 
     def _collects(self, phase: str, _info: dict[str, int]) -> None:
         if phase == "start":
@@ -73,29 +73,13 @@ class HoldMeter:
 
 
 async def measure(job: Job) -> Measurement:
-    producer = AsyncProducer(job.bootstrap_servers, config=settings(job))
-    async with producer:
-        load = Load(producer, job)
-        await load.warm_up()
-        # Tasks that await each record hold the loop for one send each: those count.
-        meter = HoldMeter(None if "tasks" in job.parameters else asyncio.current_task())
-        watch = Stopwatch()
-        meter.start()
-        try:
-            records = await load.pump(job.seconds)
-        finally:
-            meter.stop()
-        wall, cpu = watch.read()
+    # Tasks that await each record hold the loop for one send each: those count.
+    meter = HoldMeter(asyncio.current_task())
+    async with AsyncProducer(job.bootstrap_servers, config=settings(job)) as producer:
+        run = await Load(producer, job).measure(meter)
     held = sorted(meter.held)
     extra = {"callbacks": float(len(held))}
     for name, percent in (("p99", 99.0), ("p99.99", 99.99), ("max", 100.0)):
         extra[f"hold {name} ms"] = percentile(held, percent) * 1000
     extra["gc max ms"] = max(meter.collections, default=0.0) * 1000
-    return Measurement(
-        records=records,
-        seconds=wall,
-        cpu_seconds=cpu,
-        sent=load.warmed + records,
-        extra=extra,
-        notes={"longest": meter.longest},
-    )
+    return replace(run, extra=extra, notes={"longest": meter.longest})

@@ -66,7 +66,8 @@ def _table(settings: Settings, name: str, rows: Mapping[str, Job], title: str) -
         reference=next(iter(rows)),
         rounds=min(settings.rounds, 2),
         label=name.split(",")[0],
-        note="Ratios are to the first row.",
+        note="Ratios are to the first row. Records and batches are counted with the warm-up, which"
+        " sends to each partition once.",
         noisy=("CPU s/M",),
         plot="lines",
     )
