@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -60,10 +60,33 @@ class Waited(NamedTuple):
     waits_for: enum.Enum
 
 
+class Attempt(NamedTuple):
+    """One time that a batch was sent, and what it had waited for before."""
+
+    sent_at: float
+    broker: int
+    connected_at: float
+    paused_until: float
+    ended_at: float | None = None
+    error: ProducerError | None = None
+
+
+NEVER = float("-inf")
+
+
 class Story:
     """What happened to a batch so far; all times are the loop's."""
 
-    __slots__ = ("attempts", "left_out", "opened_at", "seal", "sealed_at", "settled_at", "waiting")
+    __slots__ = (
+        "attempts",
+        "leader_at",
+        "left_out",
+        "opened_at",
+        "seal",
+        "sealed_at",
+        "settled_at",
+        "waiting",
+    )
 
     def __init__(self, opened_at: float) -> None:
         self.opened_at = opened_at
@@ -71,8 +94,10 @@ class Story:
         self.waiting: Waiting | None = None
         self.sealed_at: float | None = None
         self.seal: enum.Enum | None = None
-        self.attempts: list[tuple[float, int, float | None, ProducerError | None]] = []
+        self.attempts: list[Attempt] = []
         self.left_out = 0
+        # When its partition last got a leader while the batch was there.
+        self.leader_at = NEVER
         self.settled_at: float | None = None
 
     def admitted(self, waiting: Waiting) -> None:
@@ -85,21 +110,28 @@ class Story:
         if self.sealed_at is None:
             self.sealed_at = now
 
-    def leaves(self, now: float, node_id: int, why: enum.Enum | None) -> None:
-        """Note an attempt."""
+    def leaves(
+        self,
+        now: float,
+        broker: int,
+        why: enum.Enum | None,
+        connected_at: float = NEVER,
+        paused_until: float = NEVER,
+    ) -> None:
+        """Note an attempt; since when the broker is connected, until when it had asked to wait."""
         if self.seal is None:
             self.seal = why
             self.sealed(now)
         if len(self.attempts) >= _MOST_ATTEMPTS:
             del self.attempts[_MOST_ATTEMPTS // 2]
             self.left_out += 1
-        self.attempts.append((now, node_id, None, None))
+        self.attempts.append(Attempt(now, broker, connected_at, paused_until))
 
     def returns(self, now: float, error: ProducerError | None) -> None:
         """Note how the last attempt ended."""
         if self.attempts:
-            sent_at, node_id, _, _ = self.attempts[-1]
-            self.attempts[-1] = (sent_at, node_id, now, error)
+            sent_at, broker, connected_at, paused_until, _, _ = self.attempts[-1]
+            self.attempts[-1] = Attempt(sent_at, broker, connected_at, paused_until, now, error)
 
     def copy(self) -> Story:
         """Return the story of a part of the batch: the same until now."""
@@ -108,6 +140,7 @@ class Story:
         other.sealed_at, other.seal = self.sealed_at, self.seal
         other.attempts = list(self.attempts)
         other.left_out = self.left_out
+        other.leader_at = self.leader_at
         return other
 
 
@@ -116,8 +149,9 @@ class Step:
     """One thing that happened, ``at_ms`` milliseconds after the batch's oldest record was sent.
 
     ``what`` is one of ``accepted``, ``moved_on`` (waits for memory now), ``appended``, ``sealed``,
-    ``sent``, ``answered``, ``failed`` (an attempt), ``acknowledged`` and ``given_up``; ``attempt``
-    counts from 1, ``broker`` is the node id.
+    ``leader``, ``connected`` and ``resumed`` (what it waited for), ``sent``, ``answered``,
+    ``failed`` (an attempt), ``acknowledged`` and ``given_up``; ``attempt`` counts from 1,
+    ``broker`` is the node id.
     """
 
     at_ms: float
@@ -219,24 +253,38 @@ def _steps_of_batch(story: Story) -> Iterator[_Raw]:
     if story.sealed_at is not None:
         why = _WHY_SEALED[story.seal.value] if story.seal is not None else "it may leave"
         yield (story.sealed_at, "sealed", f"batch sealed: {why}", None, None, None)
-    yield from _steps_of_attempts(story.attempts, story.left_out)
+    yield from _steps_of_attempts(story)
 
 
-def _steps_of_attempts(
-    attempts: Sequence[tuple[float, int, float | None, ProducerError | None]], left_out: int
-) -> Iterator[_Raw]:
-    for place, (sent_at, node_id, ended_at, error) in enumerate(attempts):
-        number = place + 1 + (left_out if place >= _MOST_ATTEMPTS // 2 else 0)
-        words = f"attempt {number} sent to broker {node_id}"
-        yield (sent_at, "sent", words, number, node_id, None)
+def _steps_of_attempts(story: Story) -> Iterator[_Raw]:
+    before = story.opened_at if story.sealed_at is None else story.sealed_at
+    for place, attempt in enumerate(story.attempts):
+        number = place + 1 + (story.left_out if place >= _MOST_ATTEMPTS // 2 else 0)
+        broker, ended_at, error = attempt.broker, attempt.ended_at, attempt.error
+        yield from sorted(_what_it_waited_for(story, attempt, before))
+        words = f"attempt {number} sent to broker {broker}"
+        yield (attempt.sent_at, "sent", words, number, broker, None)
         if ended_at is None:
             continue
+        before = ended_at
         if error is None:
-            words = f"attempt {number} answered by broker {node_id}"
-            yield (ended_at, "answered", words, number, node_id, None)
+            words = f"attempt {number} answered by broker {broker}"
+            yield (ended_at, "answered", words, number, broker, None)
         else:
             words = f"attempt {number} failed: {_words(error)}"
-            yield (ended_at, "failed", words, number, node_id, error)
+            yield (ended_at, "failed", words, number, broker, error)
+
+
+def _what_it_waited_for(story: Story, attempt: Attempt, before: float) -> Iterator[_Raw]:
+    """Yield what came after ``before`` and had to be there for ``attempt``."""
+    broker = attempt.broker
+    for at, what, words in (
+        (story.leader_at, "leader", f"broker {broker} leads its partition"),
+        (attempt.connected_at, "connected", f"there is a connection to broker {broker}"),
+        (attempt.paused_until, "resumed", f"the pause that broker {broker} asked for is over"),
+    ):
+        if before < at <= attempt.sent_at:
+            yield (at, what, words, None, broker, None)
 
 
 def _words(error: ProducerError) -> str:

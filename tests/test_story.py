@@ -161,6 +161,37 @@ def test_a_story_of_very_many_attempts_keeps_the_first_and_the_last() -> None:
         story.leaves(float(number), 1, None)
         story.returns(number + 0.5, ClusterConnectionError("no"))
     assert len(story.attempts) == 32
-    assert story.attempts[0][0] == 0.0
-    assert story.attempts[-1][0] == 99.0
+    assert story.attempts[0].sent_at == 0.0
+    assert story.attempts[-1].sent_at == 99.0
     assert story.left_out == 68
+
+
+def test_what_a_ready_batch_waited_for_is_told() -> None:
+    """A connection, the end of a pause, a leader: each where the batch had to wait for it."""
+
+    async def main() -> None:
+        cluster = FakeCluster(nodes=2)
+        topic = cluster.add_topic("orders")
+        async with running(cluster, connections_max_idle_ms=5000) as producer:
+            await producer.send("orders", b"v")
+            await asyncio.sleep(60)
+            late = producer.send("orders", b"v")
+            await late
+            assert "connected" in steps(late.explain())
+            cluster.brokers[1].script.append(Conduct(throttle_ms=700))
+            await producer.send("orders", b"v")
+            paused = producer.send("orders", b"v")
+            await paused
+            story = paused.explain()
+            assert story.longest is not None
+            assert story.longest[1].what == "resumed"
+            assert story.longest[1].at_ms == pytest.approx(700, rel=0.1)
+            cluster.move_leader(topic.partitions[0], 2)
+            moved = producer.send("orders", b"v")
+            await moved
+            story = moved.explain()
+            assert [s.broker for s in story.steps if s.what == "sent"] == [1, 2]
+            assert "leader" in steps(story)
+            assert "broker 2 leads its partition" in str(story)
+
+    run(main)

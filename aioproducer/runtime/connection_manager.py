@@ -90,6 +90,7 @@ class ConnectionManager:
         self.port = port
         self.last_error: ProducerError | None = None
         self.failures = 0
+        self.connected_at = float("-inf")
         # Since when something is ready for this broker and nothing could be written.
         self.stalled_since: float | None = None
         self._config = config
@@ -135,6 +136,12 @@ class ConnectionManager:
         """Whether the broker asked for a pause that is not yet over."""
         connection = self._connection
         return connection is not None and connection.throttled_until > self._loop.time()
+
+    @property
+    def paused_until(self) -> float:
+        """When the last pause is over that the broker asked for."""
+        connection = self._connection
+        return float("-inf") if connection is None else connection.throttled_until
 
     @property
     def cipher(self) -> tuple[str, str] | None:
@@ -316,6 +323,7 @@ class ConnectionManager:
             self.schedule_drain()
             return
         self._connection = connection
+        self.connected_at = self._loop.time()
         if self.node_id >= 0:
             self._events.repeat(
                 logging.INFO, "broker.connected",

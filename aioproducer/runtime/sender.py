@@ -32,6 +32,7 @@ from aioproducer.runtime.delivery_clock import DeliveryClock
 from aioproducer.runtime.events import event
 from aioproducer.runtime.ledger import Ledger
 from aioproducer.runtime.producer_id import ProducerIdKeeper
+from aioproducer.story import NEVER
 from aioproducer.wire.messages.produce import ProducePartitionResponse, ProduceResponse
 
 logger = logging.getLogger("aioproducer")
@@ -98,6 +99,9 @@ class Sender:
         head = queue.head()
         if head is None:
             return
+        for batch in queue.waiting or (head,):
+            if batch.fate.story is not None:
+                batch.fate.story.leader_at = self._loop.time()
         if queue.leader != NO_LEADER and head.retry_at:
             head.retry_at = 0.0
         self.offer(queue)
@@ -153,10 +157,7 @@ class Sender:
             self._give_up(shipments, error)
             return None
         self._meters.request_sent([batch for _, batch in shipments], now)
-        for _, batch in shipments:
-            story = batch.fate.story
-            if story is not None:
-                story.leaves(now, node_id, batch.sealed)
+        self._tell_stories(shipments, node_id, now)
         return _Work(
             self,
             node_id,
@@ -165,6 +166,15 @@ class Sender:
             self._newest_produce(exchange),
             _FIRST_PRODUCE_THAT_ADDS if self._adds_by_itself() else None,
         )
+
+    def _tell_stories(self, shipments: Sequence[Shipment], node_id: int, now: float) -> None:
+        manager = self._cluster.manager(node_id)
+        connected_at = NEVER if manager is None else manager.connected_at
+        paused_until = NEVER if manager is None else manager.paused_until
+        for _, batch in shipments:
+            story = batch.fate.story
+            if story is not None:
+                story.leaves(now, node_id, batch.sealed, connected_at, paused_until)
 
     def _adds_by_itself(self) -> bool:
         return self._scope is not None and self._scope.protocol is TransactionProtocol.V2

@@ -103,7 +103,9 @@ async def test_slow_and_lost_answers_are_seen_told_and_survived(
         assert (metrics.request_lost_total, metrics.record_retry_total) == (1, 1)
         story = delivery.explain()
         what = [step.what for step in story.steps]
-        assert what[-5:] == ["sent", "failed", "sent", "answered", "acknowledged"]
+        assert what[-6:] == [
+            "sent", "failed", "connected", "sent", "answered", "acknowledged",
+        ]  # fmt: skip
         assert story.duration_ms >= 250
         assert "attempt 1 failed: ClusterConnectionError" in str(story)
 
