@@ -412,6 +412,9 @@ class Delivery(FutureOfMetadata):
         if fate.waiters is not None and self in fate.waiters:
             fate.waiters.remove(self)
         self._fate = Fate(fate.loop, fate.topic, fate.partition, count=1)
+        if fate.story is not None:
+            self._fate.story = fate.story.copy()
+            self._fate.story.settled_at = fate.loop.time()
         self._fate.quiet = quiet
         self._index = 0
         if self._done_callbacks is not None:

@@ -147,6 +147,30 @@ class TestOnSend:
         assert getattr(lines[2], "fields")["unsaid"] == 49  # noqa: B009
         assert all(line.levelno == logging.WARNING for line in lines)
 
+    def test_records_of_a_transaction_and_slow_serializers_are_intercepted_too(self) -> None:
+        async def slowly(value: str) -> bytes:
+            await asyncio.sleep(0.1)
+            return value.encode()
+
+        async def main() -> None:
+            cluster, listener = cluster_of(), Listener()
+            options: dict[str, Any] = {"transactional_id": "t", "value_serializer": slowly}
+            interceptors = [Tagger("seen"), listener]
+            async with (
+                running(cluster, interceptors=interceptors, **options) as producer,
+                producer.transaction() as tx,
+            ):
+                sent = tx.send("orders", "v")
+            assert sent.result().offset == 0
+            await asyncio.sleep(0)
+            ((record, metadata, error),) = listener.told
+            assert (record.value, metadata.offset, error) == ("v", 0, None)
+            assert record.headers == (("seen", b""),)
+            assert producer.metrics().txn_commit_time_ns_total > 0
+            assert producer.metrics().txn_init_time_ns_total > 0
+
+        run(main)
+
 
 class TestOnAcknowledgement:
     def test_it_is_told_of_failures_and_nobody_counts_as_having_looked(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -13,7 +14,7 @@ from aioproducer.errors import ClusterConnectionError
 from aioproducer.story import Story
 from tests.fake_broker import Conduct, FakeCluster
 from tests.fake_log import Verb
-from tests.runtime.world import outcomes, running
+from tests.runtime.world import outcomes, running, virtual_loop
 from tests.virtual_clock import VirtualClockLoop
 
 
@@ -193,5 +194,37 @@ def test_what_a_ready_batch_waited_for_is_told() -> None:
             assert [s.broker for s in story.steps if s.what == "sent"] == [1, 2]
             assert "leader" in steps(story)
             assert "broker 2 leads its partition" in str(story)
+
+    run(main)
+
+
+def test_a_record_whose_own_time_is_over_keeps_its_story() -> None:
+    async def main() -> None:
+        cluster = cluster_of()
+        async with running(cluster) as producer:
+            await producer.warm_up(["orders"])
+            cluster.brokers[1].script.append(Conduct(delay=2.0))
+            delivery = producer.send("orders", b"v", timeout=0.5)
+            await outcomes([delivery])
+            story = delivery.explain()
+            assert steps(story)[-2:] == ["sent", "given_up"]
+            assert story.duration_ms == pytest.approx(500, abs=1)
+            await asyncio.sleep(3)
+            assert delivery.explain() == story
+
+    run(main)
+
+
+def test_asking_does_not_count_as_having_looked() -> None:
+    async def main() -> None:
+        cluster = cluster_of()
+        async with running(cluster) as producer:
+            cluster.topics["orders"].partitions[0].script.append(Verb(87))
+            delivery = producer.send("orders", b"v")
+            await producer.flush()
+            assert delivery.explain().outcome == "failed"
+            del delivery
+            gc.collect()
+            assert len(virtual_loop().reported) == 1
 
     run(main)
