@@ -12,6 +12,7 @@ from aioproducer.cli import WRONG_USE
 from aioproducer.cli.compress_lab import LabOptions, run_lab
 from aioproducer.cli.demo import DEFAULT_RECORDS, QUICK_RECORDS, DemoOptions, run_demo
 from aioproducer.cli.doctor import FAIL_ON, DoctorOptions, run_doctor
+from aioproducer.cli.produce import ProduceOptions, run_produce
 from aioproducer.cli.settings import SettingsError, byte_count, read_settings
 from aioproducer.errors import ConfigurationError
 from aioproducer.testing.where import VERSIONS
@@ -201,3 +202,40 @@ def compress_lab(
         as_json=as_json,
     )
     return run_lab(file, options)
+
+
+@app.command()
+@click.argument("topic")
+@click.argument(
+    "files",
+    nargs=-1,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="[FILE]...",
+)
+@_config
+@_bootstrap
+@_property
+@click.option(
+    "--slowest",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Print what happened to the N slowest records.",
+)
+@_as_json
+def produce(
+    topic: str,
+    files: tuple[Path, ...],
+    config_file: Path | None,
+    bootstrap_server: str | None,
+    properties: tuple[str, ...],
+    slowest: int,
+    as_json: bool,
+) -> int:
+    """Send each line of the FILEs, or of standard input, as a record to TOPIC.
+
+    Empty lines are left out. Ctrl-C ends the reading and delivers what was read. The exit status
+    is 0 if every record was delivered, 1 if not, 130 after Ctrl-C.
+    """
+    options = ProduceOptions(topic=topic, files=files, slowest=slowest, as_json=as_json)
+    return run_produce(read_settings(config_file, bootstrap_server, properties), options)

@@ -11,6 +11,7 @@ from aioproducer.doctor.examination import Examination
 from aioproducer.doctor.facts import Need, Setup
 from aioproducer.doctor.inquiry import Inquiry
 from aioproducer.doctor.report import SetupReport, sorted_findings
+from aioproducer.observe.snapshot import MetricsSnapshot
 
 
 async def check_setup(
@@ -18,7 +19,7 @@ async def check_setup(
     topics: Iterable[str] = (),
     *,
     bytes_per_second: float | None = None,
-    records_per_partition: Mapping[str, Mapping[int, int]] | None = None,
+    metrics: MetricsSnapshot | None = None,
     timeout: float = 30.0,
 ) -> SetupReport:
     """Compare a configuration with the cluster it is for, and say what will go wrong.
@@ -29,8 +30,7 @@ async def check_setup(
         config: what the producer gets; a mapping is checked first, as the producer would.
         topics: what it will send to.
         bytes_per_second: how much it will send, to see for how long the buffer lasts.
-        records_per_partition: what a running producer has sent, by topic and partition; constant
-            keys show there.
+        metrics: those of a running producer; constant keys show there.
         timeout: seconds after which the report says what could not be looked at.
 
     Returns what was found, and what could not be looked at: an unreachable cluster and missing
@@ -48,7 +48,7 @@ async def check_setup(
         config=config,
         topics_named=names,
         bytes_per_second=bytes_per_second,
-        records_per_partition=records_per_partition,
+        records_per_partition=None if metrics is None else _per_partition(metrics),
     )
     inquiry = Inquiry(config)
     examination = Examination(inquiry, setup)
@@ -62,6 +62,10 @@ async def check_setup(
         # The transports of TLS close in the turns that follow.
         await asyncio.sleep(0)
     return report_on(examination)
+
+
+def _per_partition(metrics: MetricsSnapshot) -> dict[str, Mapping[int, int]]:
+    return {topic: figures.partition_records for topic, figures in metrics.topics.items()}
 
 
 def report_on(examination: Examination) -> SetupReport:
@@ -91,7 +95,7 @@ def _unasked(setup: Setup) -> dict[Need, str]:
     if setup.bytes_per_second is None:
         unasked[Need.RATE] = "state a rate (--rate) to see whether buffer.memory lasts"
     if setup.records_per_partition is None:
-        unasked[Need.KEYS] = "give a running producer's counts to see whether its keys spread"
+        unasked[Need.KEYS] = "give a running producer's metrics to see whether its keys spread"
     if setup.config.transactional_id is None:
         unasked[Need.TRANSACTION] = "no transactional.id is set"
     return unasked

@@ -182,7 +182,8 @@ def constant_keys(setup: Setup) -> Iterator[Finding]:
     for topic, counts in (setup.records_per_partition or {}).items():
         total = sum(counts.values())
         largest = max(counts.values(), default=0)
-        if len(counts) < 2 or total < LEAST_RECORDS or largest < total * ONE_SIDED:
+        partitions = max(len(counts), setup.partitions_of(topic))
+        if partitions < 2 or total < LEAST_RECORDS or largest < total * ONE_SIDED:
             continue
         index = max(counts, key=lambda each: counts[each])
         yield Finding(
@@ -192,13 +193,13 @@ def constant_keys(setup: Setup) -> Iterator[Finding]:
             symptom="One partition, one broker and one consumer do all the work; more partitions"
             " change nothing.",
             cause=f"{largest:,} of {total:,} records went to partition {index} of"
-            f" {len(counts)}: their key is always the same, or nearly.",
+            f" {partitions}: their key is always the same, or nearly.",
             remedy="Use a key that differs between records (an id, not a type or a region), or"
             " none at all where order does not matter.",
         )
 
 
-LEAST_RECORDS = 1000
-"""Fewer say nothing about keys."""
+LEAST_RECORDS = 10_000
+"""Fewer say nothing about keys: even without any, a partition keeps a batch or two."""
 ONE_SIDED = 0.95
 """The share of one partition of several from which on keys count as constant."""

@@ -74,11 +74,15 @@ class Setup:
     topics_named: tuple[str, ...] = ()
     bytes_per_second: float | None = None
     records_per_partition: Mapping[str, Mapping[int, int]] | None = None
-    """Of a running producer, by topic and partition; of keyed records."""
+    """What a running producer has sent lately, by topic and partition."""
     brokers: int = 0
     topics: tuple[TopicFacts, ...] = ()
     broker_settings: Mapping[str, str | None] | None = None
     transaction: TransactionFacts | None = None
+
+    def partitions_of(self, topic: str) -> int:
+        """Return how many partitions a topic has, 0 if that is not known."""
+        return next((len(t.metadata.partitions) for t in self.topics if t.name == topic), 0)
 
     def broker_number(self, key: str) -> int | None:
         """Return a setting of the brokers as a number; ``None`` if it is not known."""

@@ -9,8 +9,8 @@ from aioproducer.doctor.facts import Need, Setup, TransactionFacts
 from aioproducer.doctor.report import Severity
 from tests.doctor.setups import GOOD_BROKER, WRITE_AND_DESCRIBE, setup, topic
 
-ONE_SIDED = {"orders": {0: 5000, 1: 3, 2: 0}}
-EVEN = {"orders": {0: 1700, 1: 1600, 2: 1700}}
+ONE_SIDED = {"orders": {0: 50_000, 1: 3}}
+EVEN = {"orders": {0: 17_000, 1: 16_000, 2: 17_000}}
 TRANSACTIONAL = {"transactional_id": "payments-1"}
 
 PROVOKED: dict[str, list[Setup]] = {
@@ -34,7 +34,10 @@ PROVOKED: dict[str, list[Setup]] = {
         setup(broker_settings={**GOOD_BROKER, "replica.lag.time.max.ms": "45000"}),
     ],
     "buffer-for-rate": [setup(bytes_per_second=10e6)],
-    "constant-keys": [setup(records_per_partition=ONE_SIDED)],
+    "constant-keys": [
+        setup(records_per_partition=ONE_SIDED),
+        setup(topic(partitions=3), records_per_partition={"orders": {2: 10_000}}),
+    ],
     "topic-missing": [setup(topic(error_code=3))],
     "topic-unauthorized": [setup(topic(error_code=29)), setup(topic(operations=1 << 8))],
     "topic-unusable": [
@@ -104,8 +107,8 @@ QUIET: dict[str, list[Setup]] = {
     "buffer-for-rate": [setup(bytes_per_second=3.3e6), setup(bytes_per_second=None)],
     "constant-keys": [
         setup(records_per_partition=EVEN),
-        setup(records_per_partition={"orders": {0: 999, 1: 0}}),
-        setup(records_per_partition={"orders": {0: 100_000}}),
+        setup(records_per_partition={"orders": {0: 9_999, 1: 0}}),
+        setup(topic(partitions=1), records_per_partition={"orders": {0: 100_000}}),
         setup(),
     ],
     "topic-missing": [setup(), setup(topic(error_code=29))],

@@ -118,6 +118,22 @@ async def test_a_transactional_id_that_lives_is_noticed(
     assert not names(await checked(bootstrap, name, **{"transactional.id": f"{own}-2"}))
 
 
+@pytest.mark.usefixtures("three_nodes")
+@pytest.mark.parametrize("keys", [1, 100])
+async def test_keys_that_are_always_the_same_show_in_the_metrics(
+    bootstrap: str, topic: TopicFactory, keys: int
+) -> None:
+    name = topic(3)
+    async with AsyncProducer(bootstrap) as producer:
+        for n in range(10_000):
+            producer.send(name, b"v", key=b"%d" % (n % keys))
+        await producer.flush()
+        settings = {**GOOD, "bootstrap.servers": bootstrap}
+        report = await check_setup(settings, [name], metrics=producer.metrics())
+    assert names(report) == ({"constant-keys"} if keys == 1 else set())
+    assert "constant-keys" in report.checked
+
+
 @pytest.mark.core
 async def test_any_broker_gets_a_report_that_says_what_it_lacks(
     bootstrap: str, topic: TopicFactory
