@@ -9,7 +9,7 @@ SEEDS ?= 1000
 DEV_EXTRAS := all$(shell command -v krb5-config >/dev/null && echo ,gssapi)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-quick bounce torture simulate mutate fuzz audit clean
+.PHONY: help demo test lint bench bench-quick bounce torture simulate mutate fuzz dist audit clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,11 @@ mutate: .venv/.installed-dev  ## plant deliberate bugs; the simulated world must
 fuzz: .venv/.installed-dev  ## a million damaged answers: only documented errors, within bounds
 	$(BIN)/python -m tests.fuzz $(ARGS)
 	$(BIN)/python -m pytest -q tests/fuzz --hypothesis-profile=fuzz
+
+dist: .venv/.installed-dev  ## build the sdist and the wheels into dist, and try them out where they are installed
+	$(BIN)/python -m build
+	AIOPRODUCER_NO_EXTENSIONS=1 $(BIN)/python -m build --wheel
+	$(BIN)/python tools/check_distributions.py $(ARGS)
 
 audit: .venv/.installed-dev  ## ask the advisory database about what is installed (needs the network)
 	$(BIN)/python -m pip_audit --skip-editable $(ARGS)

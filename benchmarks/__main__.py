@@ -26,7 +26,8 @@ from benchmarks.peers import PEERS
 from benchmarks.plan import Table
 from benchmarks.report import cells, markdown, remarks
 from benchmarks.runner import Runner, Target
-from benchmarks.sections import ON_ANY_CLUSTER, tables
+from benchmarks.sections import ON_ANY_CLUSTER, tables, throughput
+from benchmarks.standin import capacity
 from benchmarks.standin.build import BuildError
 from benchmarks.standin.process import StandInProcess
 from benchmarks.store import Store
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         "targets": targets.main,
         "report": page.main,
         "regression": regression.main,
+        "capacity": capacity.main,
     }
     if arguments and arguments[0] in commands:
         return commands[arguments[0]](arguments[1:])
@@ -99,6 +101,7 @@ def _run(
     for name, value in environment.items():
         print(f"- {name}: {value}")
     runner = Runner(cluster, store, started + settings.minutes * 60, _progress)
+    runner.smoke(throughput.smoke_jobs(settings))
     for table in tables(settings):
         if table.section not in ON_ANY_CLUSTER and not isinstance(cluster, StandInProcess):
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from benchmarks.arguments import Settings
-from benchmarks.job import NULL_KEYS, Job
+from benchmarks.job import NULL_KEYS, Job, Measurement
 from benchmarks.peers import REFERENCE
 from benchmarks.plan import Column, Table, cpu, extra, rate
 
@@ -34,6 +34,12 @@ def tables(settings: Settings) -> list[Table]:
             _table(settings, _job(settings, max(settings.sizes), codec), "") for codec in _BESIDE
         ]
     return found
+
+
+def smoke_jobs(settings: Settings) -> dict[str, Job]:
+    """Return a job for each client, uncompressed: so the stand-in can look at each record."""
+    job = _job(settings, min(settings.sizes), "none")
+    return {name: replace(job, peer=name) for name in settings.peers}
 
 
 def _job(settings: Settings, size: int, codec: str) -> Job:
@@ -80,4 +86,11 @@ def _columns(record_size: int) -> list[Column]:
         Column("records/batch", extra("records per batch"), ".0f"),
         Column("batches/request", extra("batches per request"), ".1f"),
         Column("wire B/record", extra("bytes per record"), ".0f"),
+        Column("stand-in cores", _stand_in_cores, ".2f"),
     ]
+
+
+def _stand_in_cores(run: Measurement) -> float | None:
+    """How busy it was; near 1 it would be what limits."""
+    per_million = run.extra.get("stand-in CPU s/M")
+    return None if per_million is None else per_million * run.records_per_second / 1e6

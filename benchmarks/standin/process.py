@@ -52,7 +52,7 @@ class StandInProcess(ChildCluster):
         self, nodes: int = 3, verification: Verification = "crc", *, in_python: bool = False
     ) -> None:
         super().__init__()
-        self._verification = verification
+        self.verification: Verification = verification
         self.compiled = False
         fallback = [sys.executable, "-m", "benchmarks.standin.fallback", str(nodes)]
         if in_python:
@@ -69,9 +69,9 @@ class StandInProcess(ChildCluster):
         nodes = self.bootstrap_servers.count(",") + 1
         self.description = (
             f"counting stand-in ({self._how}; {self.description}), {nodes} brokers,"
-            f" checking {self._verification}"
+            f" checking {self.verification}"
         )
-        self.verify(self._verification)
+        self.verify(self.verification)
         return self
 
     def create_topic(self, name: str, partitions: int, topics: int = 0) -> None:
@@ -88,7 +88,7 @@ class StandInProcess(ChildCluster):
         return count
 
     def verify(self, verification: Verification) -> None:
-        self._verification = verification
+        self.verification = verification
         self._ask("verify", _LEVELS[verification])
 
     def delay(self, milliseconds: float) -> None:

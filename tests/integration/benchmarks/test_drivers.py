@@ -14,6 +14,7 @@ from benchmarks.peers import OURS, PEERS, PURE
 from benchmarks.plan import Column, Table, rate
 from benchmarks.runner import RunError, Runner, run_job
 from benchmarks.sections import tables
+from benchmarks.sections.throughput import smoke_jobs
 from benchmarks.standin.process import StandInProcess
 from benchmarks.store import Store
 from tests.conftest import skip_or_fail
@@ -74,13 +75,6 @@ def job(cluster: StandInProcess, peer: str, kind: Kind, **fields: object) -> Job
         keys=100,
     )
     return replace(made, **fields)  # type: ignore[arg-type]
-
-
-@pytest.fixture(autouse=True)
-def cold(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test has no use for a JVM that is warm."""
-    warm = PEERS["java"]
-    monkeypatch.setitem(PEERS, "java", replace(warm, warm_up_at_least=0.0))
 
 
 def test_a_throughput_run_counts_what_arrived(cluster: StandInProcess, peer: str) -> None:
@@ -177,6 +171,17 @@ def test_one_crash_loses_no_other_run_and_is_made_up_for(cluster: StandInProcess
     said.clear()
     runner.run(table)
     assert [line.split(",")[1].split(":")[0].strip() for line in said[1:]] == ["broken"]
+
+
+def test_each_client_is_looked_at_whatever_is_checked_later() -> None:
+    said: list[str] = []
+    with StandInProcess(2, "headers") as loose:
+        runner = Runner(loose, Store(None), float("inf"), said.append)
+        runner.smoke(smoke_jobs(parse(["--peers", "aioproducer,aiokafka"])))
+        assert runner.good
+        assert loose.verification == "headers"
+    assert [line.split(":")[0] for line in said] == ["checking aioproducer", "checking aiokafka"]
+    assert all("each as it has to be" in line for line in said)
 
 
 def test_no_run_begins_when_the_time_is_up(cluster: StandInProcess) -> None:

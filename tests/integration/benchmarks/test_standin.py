@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.cluster import ClusterError
+from benchmarks.standin import capacity
 from benchmarks.standin.build import BuildError, compiler, run_tool
 from benchmarks.standin.process import StandInProcess
 from tests.conftest import skip_or_fail
@@ -196,3 +197,15 @@ def test_what_a_compiler_complains_of_is_told() -> None:
         run_tool(["ls", "--nonsense"], 10)
     with pytest.raises(BuildError, match="not-a-program"):
         run_tool(["not-a-program-anywhere"], 10)
+
+
+def test_its_capacity_is_measured_with_batches_that_are_right(process: StandInProcess) -> None:
+    process.create_topic("capacity", 4)
+    try:
+        found = capacity.measure(process, capacity.produce_request(150, 100), 0.05)
+        counts = process.counts()
+        assert counts.records == process.record_count("capacity") > 0
+        assert counts.records == counts.checked_records
+        assert found.megabytes_per_second > 0
+    finally:
+        process.delete_topic("capacity")
