@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from aioproducer.observe.exporters.names import ACK_TIMES, BUILD_INFO, CIPHERS, EXPORTED
+from aioproducer.observe.thresholds import Thresholds
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 DASHBOARD = DEPLOY / "grafana" / "dashboards" / "aioproducer.json"
@@ -83,6 +84,18 @@ def test_the_thresholds_are_those_of_the_documents(
     [rule] = [each for each in rules() if each.get("alert") == alert]
     assert threshold in rule["expr"]
     assert (rule["for"], rule["labels"]["severity"]) == (lasting, severity)
+
+
+def test_the_thresholds_are_those_of_diagnose() -> None:
+    """What wakes somebody is what the producer itself calls wrong."""
+    usual = Thresholds()
+    expressions = {rule["alert"]: rule["expr"] for rule in rules() if "alert" in rule}
+    assert f"> {usual.error_rate:g}" in expressions["KafkaProducerErrors"]
+    assert f"> {usual.timeout_rate:g}" in expressions["KafkaProducerRequestTimeouts"]
+    assert f"< {usual.throughput_share:g} *" in expressions["KafkaProducerSendsLess"]
+    seconds = usual.request_latency_critical_ms / 1000
+    assert f"> {seconds:g}" in expressions["KafkaProducerSlow"]
+    assert f"< {usual.records_per_request:g} " in expressions["KafkaProducerPoorBatching"]
 
 
 def test_the_panels_stand_side_by_side() -> None:

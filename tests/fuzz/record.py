@@ -22,6 +22,10 @@ from aioproducer.wire.messages import frame_request
 from aioproducer.wire.messages.add_offsets_to_txn import AddOffsetsToTxnRequest
 from aioproducer.wire.messages.add_partitions_to_txn import AddPartitionsToTxnRequest
 from aioproducer.wire.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
+from aioproducer.wire.messages.describe_configs import TOPIC as TOPIC_CONFIG
+from aioproducer.wire.messages.describe_configs import ConfigResource, DescribeConfigsRequest
+from aioproducer.wire.messages.describe_producers import DescribeProducersRequest
+from aioproducer.wire.messages.describe_transactions import DescribeTransactionsRequest
 from aioproducer.wire.messages.end_txn import EndTxnRequest
 from aioproducer.wire.messages.find_coordinator import FindCoordinatorRequest
 from aioproducer.wire.messages.init_producer_id import InitProducerIdRequest
@@ -94,6 +98,9 @@ def _requests(topic_id: bytes) -> list[Any]:
             "somebody", "group", 1, 0, [OffsetTopic(TOPIC, [OffsetPartition(0, 5)])]
         ),
         EndTxnRequest("somebody", 1, 0, committed=True),
+        DescribeConfigsRequest([ConfigResource(TOPIC_CONFIG, TOPIC, None)]),
+        DescribeProducersRequest([(TOPIC, (0, 77))]),
+        DescribeTransactionsRequest(["somebody"]),
     ]
 
 
