@@ -105,7 +105,7 @@ class GroupMetadata:
 
 @dataclass(frozen=True, slots=True)
 class FailedRecord:
-    """A record that finally failed, as it was serialized, and why."""
+    """A record that finally failed, as it was serialized if it was, and why."""
 
     record: Record[Any, Any]
     error: ProducerError

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from aioproducer.core.serializer_line import SerializerLine
 from aioproducer.delivery import Delivery
@@ -67,8 +68,13 @@ class WaitingRecord:
         """Return how it waited, without what it holds."""
         return Waited(self.sent_at, self.known_at, self.left_at, self.waited_first, self.waits_for)
 
-    def as_record(self) -> Record[bytes, bytes]:
-        """Return the record as it was serialized."""
+    def as_record(self) -> Record[Any, Any]:
+        """Return the record as it was serialized, or as it was sent if it never was."""
+        if not self.serialized:
+            return Record(
+                self.topic, self.user_value, self.user_key, self.partition, self.timestamp_ms,
+                tuple(self.headers),
+            )  # fmt: skip
         value = None if self.value is None else bytes(self.value)
         return Record(
             self.topic, value, self.key, self.partition, self.timestamp_ms, tuple(self.headers)

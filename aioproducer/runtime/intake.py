@@ -261,7 +261,9 @@ class Intake:
             raise SerializerNotReadyError("the serializer has to wait", topic=topic)
         known_key = None if isinstance(key, Answer) else key
         known_value = None if isinstance(value, Answer) else value
-        size = pending_size(headers, known_key, known_value)
+        # However small buffer.memory is, one may wait.
+        most = max(0, self._budget.total - RECORD_OVERHEAD)
+        size = min(pending_size(headers, known_key, known_value), most)
         self._since_turn += size
         record = WaitingRecord(
             topic, partition, known_key, known_value, headers,

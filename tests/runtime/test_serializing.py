@@ -598,3 +598,27 @@ def judge(told: list[Any], bad: set[int], logs: list[list[bytes | None]]) -> Non
         else:
             # Withdrawn, or no more waited for; nothing else is lost.
             assert isinstance(each, asyncio.CancelledError)
+
+
+async def test_a_record_that_was_never_serialized_is_told_as_it_was_sent() -> None:
+    """Whoever reads failures() wants the value, and there are no bytes of it."""
+    cluster, gate = cluster_of(1), Gate()
+    async with running(cluster, value_serializer=gate, max_block_ms=500) as producer:
+        reader = producer.failures()
+        producer.send("orders", "slow", key=b"k")
+        producer.send("orders", "b", key=b"k", partition=7)
+        first = await anext(reader)
+        second = await anext(reader)
+    assert (first.record.value, first.record.key) == ("slow", b"k")
+    assert second.record.value == b"b"
+
+
+async def test_one_may_wait_however_small_the_memory_is() -> None:
+    cluster, gate = cluster_of(1), Gate()
+    async with running(cluster, value_serializer=gate, buffer_memory=600) as producer:
+        pending = producer.send("orders", "slow")
+        refused = producer.send("orders", "b")
+        assert isinstance(refused.exception(), BufferExhaustedError)
+        await asyncio.sleep(0)
+        gate.open("slow")
+        await pending

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from aioproducer import AsyncProducer, Delivery
-from aioproducer.errors import BufferExhaustedError, MetadataNotReadyError
+from aioproducer.errors import (
+    BufferExhaustedError,
+    MetadataNotReadyError,
+    SerializerNotReadyError,
+)
 from aioproducer.runtime.engine import Engine
 from tests.fake_log import FakePartition
 from tests.simulation.audit import audit
@@ -148,7 +152,7 @@ class Application:
         queues = bool(self._engine.admission.room.memory_line)
         try:
             delivery, timeout = self._call(topic, value, key, partition, 1_000_000 + number)
-        except (BufferExhaustedError, MetadataNotReadyError):
+        except (BufferExhaustedError, MetadataNotReadyError, SerializerNotReadyError):
             self.outcomes["refused"] += 1
             return
         if queues and not delivery.done() and delivery._fate.withdraw is None:

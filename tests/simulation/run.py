@@ -25,6 +25,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.havoc import Havoc
 from tests.simulation.invariants import Invariants
 from tests.simulation.plan import FEWEST_FAULTS, FEWEST_RECORDS, Plan, make_plan
+from tests.simulation.serializers import LateSerializer, is_late
 from tests.simulation.watch import Watch
 from tests.virtual_clock import VirtualClockLoop
 
@@ -111,7 +112,10 @@ class Simulation:
     async def _main(self) -> None:
         plan = self.plan
         cluster = self.faults.cluster
-        self.producer = AsyncProducer(cluster.bootstrap, client_id="simulated", **plan.options)
+        late = LateSerializer(self.seed) if is_late(self.seed) else None
+        self.producer = AsyncProducer(
+            cluster.bootstrap, client_id="simulated", value_serializer=late, **plan.options
+        )
         self.producer._rng.seed(self.seed)
         await self.producer.start()
         engine = self._engine()
@@ -132,6 +136,8 @@ class Simulation:
         if self.rng.random() < 0.7:
             self.havoc.heal()
             if plan.has_patience:
+                if late is not None:
+                    late.is_prompt = True
                 await self._expect_life()
         report = await self._close()
         self.faults.healed = True

@@ -17,6 +17,7 @@ from aioproducer.errors import (
     TransactionTimeoutError,
 )
 from tests.simulation.faults import POISON, Faults
+from tests.simulation.serializers import LateSerializer, is_late
 from tests.simulation.transaction_plan import TransactionPlan
 from tests.virtual_clock import VirtualClockLoop
 
@@ -145,10 +146,12 @@ class TransactionApplication:
 
     async def _make_producer(self) -> AsyncProducer[Any, Any]:
         for _ in range(_MOST_TRIES):
+            number = 100 * self.lineage + len(self.producers)
             producer: AsyncProducer[Any, Any] = AsyncProducer(
                 self._faults.cluster.bootstrap,
                 client_id=f"tx-{self.lineage}-{len(self.producers)}",
                 transactional_id=f"tx-{self.lineage}",
+                value_serializer=LateSerializer(number) if is_late(number) else None,
                 **self._plan.options,
             )
             producer._rng.seed(self._rng.random())
