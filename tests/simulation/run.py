@@ -113,8 +113,13 @@ class Simulation:
         plan = self.plan
         cluster = self.faults.cluster
         late = LateSerializer(self.seed) if is_late(self.seed) else None
+        # Short windows, so that the figures outlive many of them.
         self.producer = AsyncProducer(
-            cluster.bootstrap, client_id="simulated", value_serializer=late, **plan.options
+            cluster.bootstrap,
+            client_id="simulated",
+            value_serializer=late,
+            metrics_sample_window_ms=500,
+            **plan.options,
         )
         self.producer._rng.seed(self.seed)
         await self.producer.start()
