@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from aioproducer.doctor.checks import drawn_from
@@ -31,7 +32,7 @@ from aioproducer.wire.messages.describe_transactions import (
     TransactionDescription,
 )
 from aioproducer.wire.messages.find_coordinator import TRANSACTION, FindCoordinatorRequest
-from aioproducer.wire.messages.metadata import MetadataRequest, MetadataResponse, TopicMetadata
+from aioproducer.wire.messages.metadata import MetadataRequest, TopicMetadata
 
 _TOPIC_KEYS = ("min.insync.replicas", "max.message.bytes", "compression.type")
 _BROKER_KEYS = (
@@ -49,6 +50,8 @@ _NOT_THERE_YET = (
 )
 _COORDINATOR_PATIENCE_S = 5.0
 _COORDINATOR_PAUSE_S = 0.1
+_BEHIND = (ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.LEADER_NOT_AVAILABLE)
+_SECOND_OPINIONS = 3
 _RIGHTS_SINCE = 8
 """The version of Metadata from which on brokers tell what a client may do with a topic."""
 
@@ -63,6 +66,8 @@ class Examination:
         self._inquiry = inquiry
         self._names = setup.topics_named
         self._node = -1
+        # Who knows the topics; None is the first broker that let us in.
+        self._informed: int | None = None
 
     async def run(self) -> None:
         """Ask everything; a question that fails is noted and the next one asked."""
@@ -111,7 +116,8 @@ class Examination:
         self._node = min((broker.node_id for broker in brokers_only.brokers), default=-1)
         topics: tuple[TopicMetadata, ...] = ()
         if self._names:
-            topics = (await self._ask_topics()).topics
+            others = [broker.node_id for broker in brokers_only.brokers][:_SECOND_OPINIONS]
+            topics = await self._ask_topics(others)
         self.cluster = f"{brokers_only.cluster_id}, {len(brokers_only.brokers)} broker(s)"
         self.setup = replace(
             self.setup,
@@ -119,7 +125,11 @@ class Examination:
             topics=tuple(TopicFacts(topic) for topic in topics),
         )
 
-    async def _ask_topics(self) -> MetadataResponse:
+    async def _ask_topics(self, others: Iterable[int]) -> tuple[TopicMetadata, ...]:
+        """Return what is known of the topics; a broker that is behind does not have the last word.
+
+        One that was created a moment ago is not known everywhere yet.
+        """
         rights = self._inquiry.speaks(MetadataRequest, _RIGHTS_SINCE)
         if not rights:
             self._miss(
@@ -128,13 +138,20 @@ class Examination:
                 Need.TOPICS,
             )
         # Looking must not create anything.
-        return await self._inquiry.ask(
-            MetadataRequest(
-                self._names,
-                allow_auto_topic_creation=False,
-                include_topic_authorized_operations=rights,
-            )
+        request = MetadataRequest(
+            self._names,
+            allow_auto_topic_creation=False,
+            include_topic_authorized_operations=rights,
         )
+        topics = (await self._inquiry.ask(request)).topics
+        for node in others:
+            if not _unknown(topics):
+                break
+            with suppress(ProducerError):
+                second = (await self._inquiry.ask(request, node)).topics
+                if _unknown(second) < _unknown(topics):
+                    topics, self._informed = second, node
+        return topics
 
     async def _ask_topic_settings(self) -> None:
         readable = [topic.name for topic in self.setup.topics if not topic.metadata.error_code]
@@ -143,7 +160,8 @@ class Examination:
         resources = [ConfigResource(TOPIC, name, _TOPIC_KEYS) for name in readable]
         found: dict[str, Mapping[str, str | None]] = {}
         try:
-            answer = await self._inquiry.ask(DescribeConfigsRequest(resources))
+            request = DescribeConfigsRequest(resources)
+            answer = await self._inquiry.ask(request, self._informed)
         except ProducerError as error:
             self._miss(Need.TOPIC_SETTINGS.value, str(error), Need.TOPIC_SETTINGS)
             return
@@ -238,6 +256,10 @@ class Examination:
                 if partition.leader_id >= 0:
                     led[partition.leader_id][topic.name].append(partition.partition_index)
         return led
+
+
+def _unknown(topics: Iterable[TopicMetadata]) -> int:
+    return sum(1 for topic in topics if topic.error_code in _BEHIND)
 
 
 def _last_timestamp(producers: Iterable[ProducerState], producer_id: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,9 @@ def test_without_its_packages_the_command_line_names_the_extra(
         monkeypatch.delitem(sys.modules, module)
     assert main(["--version"]) == WRONG_USE
     assert 'pip install "aioproducer[cli]"' in capsys.readouterr().err
+
+
+def test_the_command_is_installed_under_its_name() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert project["scripts"] == {"aioproducer": "aioproducer.cli:main"}
+    assert {"cli", "prometheus", "otel"} <= project["optional-dependencies"].keys()

@@ -47,6 +47,7 @@ class Answers:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, int | None]] = []
         self.max_metadata = 13
+        self.behind: tuple[int | None, ...] = ()
         self.topic_error = 0
         self.broker_error: int | Exception = 0
         self.coordinator_codes = [0]
@@ -75,7 +76,9 @@ class Answers:
         return reply(request)
 
     def _metadata(self, request: MetadataRequest) -> MetadataResponse:
-        topics = tuple(topic(name).metadata for name in request.topics or ())
+        _, node = self.asked[-1]
+        code = 3 if node in self.behind else 0
+        topics = tuple(topic(name, error_code=code).metadata for name in request.topics or ())
         return MetadataResponse(0, BROKERS, "abc", 1, topics)
 
     def _configs(self, request: DescribeConfigsRequest) -> DescribeConfigsResponse:
@@ -134,6 +137,25 @@ async def test_brokers_are_asked_for_their_own_settings() -> None:
             break
     else:
         raise AssertionError("not asked")
+
+
+async def test_a_broker_that_is_behind_does_not_have_the_last_word() -> None:
+    """A topic that was created a moment ago is not known everywhere yet."""
+    answers = Answers()
+    answers.behind = (None, 1)
+    examination = await examined(answers)
+    assert examination.setup.topics[0].metadata.error_code == 0
+    assert examination.setup.topics[0].settings is not None
+    for request, node in answers.asked:
+        if isinstance(request, DescribeConfigsRequest) and request.resources[0].kind != BROKER:
+            assert node == 2, "it would not know the settings either"
+
+
+async def test_a_topic_that_nobody_knows_is_missing() -> None:
+    answers = Answers()
+    answers.behind = (None, 1, 2, 3)
+    examination = await examined(answers)
+    assert examination.setup.topics[0].metadata.error_code == 3
 
 
 async def test_an_unreachable_cluster_leaves_only_the_configuration() -> None:

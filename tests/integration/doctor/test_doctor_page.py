@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,7 +44,7 @@ def made_for(topic: TopicFactory, hint: str) -> str:
 
 
 @pytest.mark.parametrize("section", sections(), ids=lambda section: section.name)
-async def test_each_misconfiguration_is_answered_as_the_page_says(
+def test_each_misconfiguration_is_answered_as_the_page_says(
     section: Section,
     kafka: KafkaCluster,
     topic: TopicFactory,
@@ -57,9 +58,8 @@ async def test_each_misconfiguration_is_answered_as_the_page_says(
         **parse_properties(section.properties),
     }
     rate = section.hint("rate")
-    report = await check_setup(
-        settings, [name], bytes_per_second=byte_count(rate) if rate else None
-    )
+    checking = check_setup(settings, [name], bytes_per_second=byte_count(rate) if rate else None)
+    report = asyncio.run(checking)
     lines = [line for each in report.named(section.name) for line in finding_lines(each)]
     assert "\n".join(lines).replace(name, "orders") + "\n" == section.output
 

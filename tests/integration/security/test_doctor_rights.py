@@ -96,3 +96,21 @@ async def test_a_login_that_is_refused_is_a_gap(
     [gap] = report.unchecked
     assert gap.what == "the cluster"
     assert "refused the login" in gap.why
+
+
+@pytest.mark.parametrize("listener", ["TLS", "SASLS"])
+async def test_every_broker_is_asked_over_tls(
+    secure: SecureCluster, new_topic: CreateTopic, listener: str
+) -> None:
+    topic = new_topic()
+    settings: dict[str, object] = {
+        "bootstrap.servers": secure.bootstrap(listener),
+        "transactional.id": f"tls-{uuid.uuid4().hex[:8]}",
+    }
+    if listener == "SASLS":
+        settings.update(login(secure, "SASL_SSL", "SCRAM-SHA-512"))
+    else:
+        settings.update(security_protocol="SSL", ssl_truststore_location=str(secure.ca_file))
+    report = await check_setup(settings, [topic])
+    assert report.is_complete, report.unchecked
+    assert "transactional-id-in-use" in report.checked
