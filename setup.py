@@ -19,7 +19,7 @@ from setuptools.command.build_ext import build_ext
 REQUIRED = os.environ.get("AIOPRODUCER_REQUIRE_EXTENSIONS", "") not in ("", "0")
 HERE = Path(__file__).parent
 # Its declarations are inlined where they are used; the module itself stays Python.
-INLINED = Path("aioproducer/core/words.py")
+INLINED = Path("aioproducer/inlined.py")
 
 
 def extensions() -> list[Extension]:

@@ -1,4 +1,5 @@
 cimport cython
+from aioproducer cimport inlined
 from aioproducer.awaitable cimport FutureOfMetadata
 from aioproducer.story cimport Story
 
@@ -9,7 +10,6 @@ cdef object _DIVIDED
 cdef object _LIVE
 cdef object _RETRIEVED
 cdef object _CANCELLED
-cdef object _new_tuple
 
 
 @cython.final

@@ -13,12 +13,12 @@ import enum
 from collections.abc import Callable, Generator
 from typing import Any, cast
 
+from aioproducer import inlined
 from aioproducer.awaitable import FutureOfMetadata
 from aioproducer.errors import ProducerError
 from aioproducer.records import UNKNOWN_OFFSET, UNKNOWN_TIMESTAMP, RecordMetadata
 from aioproducer.story import Explanation, Story, Waiting, tell
 
-_new_tuple = tuple.__new__
 _Callback = Callable[["Delivery"], object]
 
 
@@ -460,7 +460,7 @@ class Delivery(FutureOfMetadata):
             timestamp_ms = self._timestamp_ms
         base = fate.base_offset
         # Past the constructor of a named tuple, which is a Python function: half the time.
-        return _new_tuple(
+        return inlined.row(
             RecordMetadata,
             (
                 fate.topic,

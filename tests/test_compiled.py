@@ -15,7 +15,7 @@ from aioproducer.compiled import VARIABLE, SourcesOnly, is_compiled
 
 PACKAGE = Path(aioproducer.__file__).parent
 HOT = sorted(PACKAGE.rglob("*.pxd"))
-INLINED = {"words"}
+INLINED = {"inlined"}
 
 _TELL = """
 import aioproducer, sys

@@ -29,7 +29,6 @@ ELSEWHERE = {
     "transactional.py": "tests/runtime/test_transactional.py",
     "version.py": "tests/test_exports.py",
     "send_path.py": "tests/test_producer_unit.py",
-    "core/words.py": "tests/core/test_murmur2.py",
     "cli/load.py": "tests/cli/test_demo.py",
     "runtime/intake.py": "tests/runtime/test_intake.py",
     "runtime/timers.py": "tests/runtime/test_broker_connection.py",

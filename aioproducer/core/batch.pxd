@@ -1,6 +1,7 @@
 cimport cython
 from aioproducer.delivery cimport Fate
 from aioproducer.wire.record_batch cimport batch_header
+from aioproducer.wire.record_encoder cimport encode_record, size_prefix
 
 @cython.final
 cdef class Batch:
@@ -14,7 +15,9 @@ cdef class Batch:
     cdef public double growth
     cdef public long long base_timestamp
     cdef public long long max_timestamp
-    cdef public bytearray body
+    cdef list _parts
+    cdef bytes _body
+    cdef public Py_ssize_t size
     cdef public Py_ssize_t count
     cdef public long long charged
     cdef public object sealed
@@ -32,4 +35,6 @@ cdef class Batch:
     cdef public object clock
 
     cpdef bint has_room(self, Py_ssize_t size)
+    @cython.locals(index=Py_ssize_t, record=bytes, prefix=bytes, parts=list)
+    cpdef Py_ssize_t append(self, long long timestamp_ms, object key, object value, object headers)
     cpdef bytes header(self, bint transactional=*)

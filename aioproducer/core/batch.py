@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from aioproducer.delivery import Fate
 from aioproducer.errors import ProducerError
+from aioproducer.wire.primitives import Buffer
 from aioproducer.wire.record_batch import HEADER_SIZE, batch_header
+from aioproducer.wire.record_encoder import encode_record, size_prefix
 
 _RATIO_SAFETY = 1.05
 NO_PRODUCER_ID = -1
@@ -50,9 +53,10 @@ class Batch:
     """
 
     __slots__ = (
+        "_body",
+        "_parts",
         "attempts",
         "base_timestamp",
-        "body",
         "cannot_follow",
         "charged",
         "clock",
@@ -74,6 +78,7 @@ class Batch:
         "preparing",
         "retry_at",
         "sealed",
+        "size",
         "stamp",
         "topic",
     )
@@ -103,12 +108,17 @@ class Batch:
         self.growth = ratio * _RATIO_SAFETY if ratio != 1.0 else 1.0
         self.base_timestamp = base_timestamp
         self.max_timestamp = base_timestamp
-        self.body = bytearray()
+        # The records so far, each with its length in front; joined when somebody asks for them.
+        # A buffer that grows with each record would be copied again and again.
+        self._parts: list[bytes] = []
+        self._body = b""
+        # The length of all of them.
+        self.size = 0
         self.count = 0
         self.charged = 0
         self.sealed: Sealed | None = None
         self.closed = False
-        self.payload: bytes | bytearray | None = None
+        self.payload: bytes | None = None
         self.preparing = False
         self.codec_id = 0
         self.attempts = 0
@@ -153,9 +163,35 @@ class Batch:
 
     def has_room(self, size: int) -> bool:
         """Return whether a record of at most ``size`` encoded bytes still fits; the first does."""
-        return self.count == 0 or (
-            not self.closed and len(self.body) * self.growth + size <= self.limit
-        )
+        return self.count == 0 or (not self.closed and self.size * self.growth + size <= self.limit)
+
+    @property
+    def body(self) -> bytes:
+        """The records, one after the other, as they are before compression."""
+        if self._parts:
+            self._body = b"".join((self._body, *self._parts))
+            self._parts = []
+        return self._body
+
+    def append(
+        self,
+        timestamp_ms: int,
+        key: Buffer | None,
+        value: Buffer | None,
+        headers: Sequence[tuple[str, Buffer | None]],
+    ) -> int:
+        """Append a record and return its index. When this raises nothing has changed."""
+        index = self.count
+        record = encode_record(timestamp_ms - self.base_timestamp, index, key, value, headers)
+        prefix = size_prefix(len(record))
+        parts = self._parts
+        parts.append(prefix)
+        parts.append(record)
+        self.size += len(prefix) + len(record)
+        self.count = index + 1
+        if timestamp_ms > self.max_timestamp:
+            self.max_timestamp = timestamp_ms
+        return index
 
     def unstamp(self) -> None:
         """Forget the stamp, to be stamped anew."""

@@ -206,7 +206,7 @@ class Meters:
         name, topic = "", None
         for batch in batches:
             count = batch.count
-            body = len(batch.body)
+            body = batch.size
             payload = batch.payload
             size = HEADER_SIZE + (body if payload is None else len(payload))
             producer.records_sent += count

@@ -1,5 +1,5 @@
 cimport cython
-from aioproducer.core cimport words
+from aioproducer cimport inlined
 
 ctypedef const unsigned char* Bytes
 ctypedef const unsigned int* Words

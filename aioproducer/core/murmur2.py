@@ -7,7 +7,7 @@ key is gone without an error anywhere. This runs once per keyed record: it is me
 
 from __future__ import annotations
 
-from aioproducer.core import words
+from aioproducer import inlined
 from aioproducer.wire.primitives import Buffer
 
 _SEED = 0x9747B28C
@@ -19,7 +19,7 @@ def murmur2(data: Buffer) -> int:
         data = bytes(data)
     size = len(data)
     count = size >> 2
-    parts = words.words_of(data, count)
+    parts = inlined.words(data, count)
     # Locals, so that a compiler can be told their C types; as literals they would stay objects.
     factor = 0x5BD1E995
     mask = 0xFFFFFFFF

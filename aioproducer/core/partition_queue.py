@@ -78,7 +78,7 @@ class PartitionQueue:
             batch.sealed = why
         batch.closed = True
         self.waiting.append(batch)
-        self.topic.sticky.account(self.index, len(batch.body))
+        self.topic.sticky.account(self.index, batch.size)
         return batch
 
     def head(self) -> Batch | None:

@@ -1,9 +1,9 @@
 cimport cython
+from aioproducer cimport inlined
 from aioproducer.core.batch cimport Batch
 from aioproducer.core.partition_queue cimport PartitionQueue
 from aioproducer.core.topic_queues cimport TopicQueues
 
-cdef object _new_tuple
 
 @cython.final
 cdef class ProduceExchange:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from aioproducer import inlined
 from aioproducer.core.batch import Batch
 from aioproducer.core.partition_queue import PartitionQueue
 from aioproducer.errors import MalformedResponseError
@@ -17,8 +18,6 @@ from aioproducer.wire.messages.produce import (
     ProduceTopicResponse,
 )
 from aioproducer.wire.primitives import ZERO_UUID
-
-_new_tuple = tuple.__new__
 
 
 class Shipment(NamedTuple):
@@ -57,7 +56,7 @@ class ProduceExchange:
                     self.has_topic_ids = False
             _, partitions, sent = of_topic
             partitions.append(
-                _new_tuple(
+                inlined.row(
                     ProducePartition, (queue.index, (batch.header(transactional), batch.payload))
                 )
             )

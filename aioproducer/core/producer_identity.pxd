@@ -1,4 +1,5 @@
 cimport cython
+from aioproducer cimport inlined
 from aioproducer.core.batch cimport Batch
 
 @cython.final

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from aioproducer import inlined
 from aioproducer.core.batch import SEQUENCE_LIMIT, Batch, Stamp
 
 MAX_EPOCH = 2**15 - 1
-_new_tuple = tuple.__new__
 
 
 class ProducerIdentity(NamedTuple):
@@ -46,7 +46,7 @@ class SequenceState:
         """Give ``batch`` the next sequences."""
         assert self.identity is not None and not batch.is_stamped
         producer_id, epoch = self.identity
-        batch.stamp = _new_tuple(Stamp, (producer_id, epoch, self.next_sequence))
+        batch.stamp = inlined.row(Stamp, (producer_id, epoch, self.next_sequence))
         self.next_sequence = batch.next_sequence
 
     def acknowledged(self, batch: Batch) -> None:

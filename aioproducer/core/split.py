@@ -8,7 +8,6 @@ from aioproducer.core.batch import NO_STAMP, SEQUENCE_LIMIT, Batch, Sealed, Stam
 from aioproducer.delivery import Fate
 from aioproducer.records import Record
 from aioproducer.wire.record_batch import DecodedRecord, decode_records
-from aioproducer.wire.record_encoder import append_record
 
 
 def split_batch(batch: Batch, batch_size: int) -> list[tuple[int, Batch]]:
@@ -18,7 +17,7 @@ def split_batch(batch: Batch, batch_size: int) -> list[tuple[int, Batch]]:
     age and the place of their batch, and share out its sequences: there is no gap.
     """
     records = list(decode_records(batch.body, batch.count, batch.base_timestamp))
-    target = max(1, min(batch_size, len(batch.body) // 2))
+    target = max(1, min(batch_size, batch.size // 2))
     groups: list[list[DecodedRecord]] = [[]]
     size = 0
     for record in records:
@@ -91,17 +90,8 @@ def _part(batch: Batch, number: int, first: int, records: list[DecodedRecord]) -
         limit=0,
         base_timestamp=records[0].timestamp,
     )
-    for index, record in enumerate(records):
-        append_record(
-            part.body,
-            record.timestamp - part.base_timestamp,
-            index,
-            record.key,
-            record.value,
-            record.headers,
-        )
-        part.max_timestamp = max(part.max_timestamp, record.timestamp)
-    part.count = len(records)
+    for record in records:
+        part.append(record.timestamp, record.key, record.value, record.headers)
     part.closed = True
     part.sealed = Sealed.SIZE
     part.attempts = batch.attempts

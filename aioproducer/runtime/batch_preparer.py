@@ -35,7 +35,7 @@ class BatchPreparer:
             return True
         if batch.preparing:
             return False
-        if len(batch.body) * compressor.cost_ns_per_byte < THREAD_PAYS_FROM_NS:
+        if batch.size * compressor.cost_ns_per_byte < THREAD_PAYS_FROM_NS:
             try:
                 self._adopt(queue, batch, compressor.compress(batch.body))
             except Exception as error:  # noqa: BLE001 - a codec's fault is this batch's alone
@@ -68,8 +68,8 @@ class BatchPreparer:
         assert self._compressor is not None
         batch.payload = payload
         batch.codec_id = self._compressor.codec_id
-        if batch.body:
-            queue.topic.ratio.observe(len(payload) / len(batch.body))
+        if batch.size:
+            queue.topic.ratio.observe(len(payload) / batch.size)
 
     async def close(self) -> None:
         """End the worker threads; a batch that one is compressing is waited for, off the loop."""

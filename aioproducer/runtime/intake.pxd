@@ -8,8 +8,10 @@ from aioproducer.delivery cimport Delivery, Fate
 from aioproducer.runtime.ledger cimport Ledger
 from aioproducer.runtime.sender cimport Sender
 from aioproducer.story cimport Story
-from aioproducer.wire.record_encoder cimport append_record, record_size_bound
+from aioproducer.wire.record_encoder cimport record_size_bound
 
+
+cdef long long RECORD_OVERHEAD
 
 @cython.final
 cdef class Intake:
@@ -37,7 +39,7 @@ cdef class Intake:
 
     @cython.locals(
         queues=TopicQueues, size=Py_ssize_t, charge=cython.longlong,
-        partition=Py_ssize_t, timestamp_ms=cython.longlong
+        partition=Py_ssize_t, queue=PartitionQueue, now_ns=cython.longlong
     )
     cpdef Delivery accept_plain(self, str topic, bytes key, bytes value)
 

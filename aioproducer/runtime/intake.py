@@ -44,7 +44,7 @@ from aioproducer.runtime.topic_errors import topic_error
 from aioproducer.story import Story
 from aioproducer.wire.error_codes import ErrorCode
 from aioproducer.wire.record_batch import HEADER_SIZE
-from aioproducer.wire.record_encoder import append_record, record_size_bound
+from aioproducer.wire.record_encoder import record_size_bound
 
 Buffer = bytes | bytearray | memoryview
 
@@ -147,14 +147,15 @@ class Intake:
         if size > self._largest_record or charge > self._budget.available:
             return None
         if key is not None:
-            partition = (murmur2(key) & 0x7FFFFFFF) % queues.count
+            queue = queues.partitions[(murmur2(key) & 0x7FFFFFFF) % queues.count]
         elif self._chooses_freely:
             partition = queues.pick(self._batch_size, self._rng, self._unusable(queues))
+            queue = queues.partitions[partition]
         else:
             return None
         self._since_turn += size
-        timestamp_ms = _time_ns() // 1_000_000
-        return self._append(queues.partitions[partition], size, timestamp_ms, key, value, ())
+        now_ns = _time_ns()
+        return self._append(queue, size, now_ns // 1_000_000, key, value, ())
 
     def accept(
         self,
@@ -217,14 +218,10 @@ class Intake:
         charge = size + RECORD_OVERHEAD
         self._budget.available -= charge
         batch = queue.open
-        if batch is None or len(batch.body) * batch.growth + size > batch.limit:
+        if batch is None or batch.size * batch.growth + size > batch.limit:
             batch = self._open_batch(queue, timestamp_ms, size, None)
-        index = batch.count
-        append_record(batch.body, timestamp_ms - batch.base_timestamp, index, key, value, headers)
-        batch.count = index + 1
+        index = batch.append(timestamp_ms, key, value, headers)
         batch.charged += charge
-        if timestamp_ms > batch.max_timestamp:
-            batch.max_timestamp = timestamp_ms
         return batch.fate.delivery(
             index,
             timestamp_ms,
@@ -537,18 +534,8 @@ class Intake:
         elif record.sent_at < batch.created:
             batch.created = record.sent_at
             self._sender.clock.start(queue, batch)
-        index = batch.count
-        append_record(
-            batch.body,
-            record.timestamp_ms - batch.base_timestamp,
-            index,
-            record.key,
-            record.value,
-            record.headers,
-        )
-        batch.count = index + 1
+        index = batch.append(record.timestamp_ms, record.key, record.value, record.headers)
         batch.charged += charge
-        batch.max_timestamp = max(batch.max_timestamp, record.timestamp_ms)
         self.admission.leave(record, (batch.fate,))
         if batch.fate.story is not None:
             batch.fate.story.admitted(record.waited())

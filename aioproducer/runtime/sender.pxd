@@ -1,4 +1,5 @@
 cimport cython
+from aioproducer cimport inlined
 from aioproducer.core.batch cimport Batch
 from aioproducer.core.partition_queue cimport PartitionQueue
 from aioproducer.core.produce_exchange cimport ProduceExchange
@@ -7,7 +8,6 @@ from aioproducer.runtime.delivery_clock cimport DeliveryClock
 from aioproducer.runtime.ledger cimport Ledger
 from aioproducer.story cimport Story
 
-cdef object _new_tuple
 
 @cython.final
 cdef class Sender:

@@ -8,6 +8,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
+from aioproducer import inlined
 from aioproducer.config import ProducerConfig
 from aioproducer.core.backoff import backoff_ms, busy_backoff_ms
 from aioproducer.core.batch import Batch, Sealed
@@ -37,7 +38,6 @@ from aioproducer.wire.messages.produce import ProducePartitionResponse, ProduceR
 
 logger = logging.getLogger("aioproducer")
 
-_new_tuple = tuple.__new__
 
 _LAST_PRODUCE_WITH_NAMES = 12
 _FIRST_PRODUCE_THAT_ADDS = 12
@@ -207,7 +207,7 @@ class Sender:
             queue.take(self._keeper.identity)
             if self._scope is not None:
                 self._scope.started = True
-            shipments.append(_new_tuple(Shipment, (queue, batch)))
+            shipments.append(inlined.row(Shipment, (queue, batch)))
             following = queue.head()
             if following is not None and following.sealed is not None:
                 again.append(queue)
@@ -457,7 +457,7 @@ class Sender:
         """Replace a batch that the broker found too large by smaller ones in its place."""
         queue.answered(batch)
         parts = split_batch(batch, self._config.batch_size)
-        queue.topic.ratio.reset(batch.wire_size / max(1, len(batch.body)))
+        queue.topic.ratio.reset(batch.wire_size / max(1, batch.size))
         for _, part in reversed(parts):
             queue.insert(part)
             self.clock.start(queue, part)

@@ -1,15 +1,16 @@
 # cython: annotation_typing=False, freethreading_compatible=True
-"""Append one record of a version 2 batch to a buffer. Runs once per record: measured code.
+"""Encode one record of a version 2 batch. Runs once per record: measured code.
 
 Two ideas carry it: the varints of small numbers are looked up instead of computed, and a record is
-joined in one call and appended in two, instead of field by field. A number outside the table makes
-the lookup raise IndexError, so the usual case pays for no range check.
+joined in one call instead of field by field. A number outside the table makes the lookup raise
+IndexError, so the usual case pays for no range check.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aioproducer import inlined
 from aioproducer.wire.primitives import Buffer, encode_uvarint
 
 # Room for the offsets of a batch of 4096 records and for records up to 4 KiB; 2 ms at import.
@@ -32,24 +33,23 @@ _NO_HEADERS = b"\x00"
 _MAX_RECORD_OVERHEAD = 21
 
 
-def append_record(
-    out: bytearray,
+def encode_record(
     timestamp_delta: int,
     offset_delta: int,
     key: Buffer | None,
     value: Buffer | None,
     headers: Sequence[tuple[str, Buffer | None]],
-) -> None:
-    """Append a record to ``out``, the records of its batch so far.
+) -> bytes:
+    """Return a record without its length, which goes in front of it.
 
     The deltas count from the first record; the one of the timestamp may be negative, that of the
     offset may not. A memoryview must be contiguous and of single bytes, for its size is taken by
-    ``len()``. Nothing has been appended when this raises (over a header name that is no text, say).
+    ``len()``.
     """
     try:
         if timestamp_delta < 0:
             raise IndexError  # a negative subscript would count from the end
-        body = b"".join(
+        return inlined.join(
             (
                 _ATTRIBUTES_AND_DELTAS[timestamp_delta],
                 _VARINTS[offset_delta],
@@ -61,12 +61,29 @@ def append_record(
             )
         )
     except IndexError:
-        body = _encode_any(timestamp_delta, offset_delta, key, value, headers)
+        return _encode_any(timestamp_delta, offset_delta, key, value, headers)
+
+
+def size_prefix(size: int) -> bytes:
+    """Return what goes in front of a record of ``size`` bytes."""
     try:
-        out += _VARINTS[len(body)]
+        return _VARINTS[size]
     except IndexError:
-        out += _varint(len(body))
-    out += body
+        return _varint(size)
+
+
+def append_record(
+    out: bytearray,
+    timestamp_delta: int,
+    offset_delta: int,
+    key: Buffer | None,
+    value: Buffer | None,
+    headers: Sequence[tuple[str, Buffer | None]],
+) -> None:
+    """Append a record to ``out``, its length in front. Nothing is appended when this raises."""
+    record = encode_record(timestamp_delta, offset_delta, key, value, headers)
+    out += size_prefix(len(record))
+    out += record
 
 
 def record_size_bound(

@@ -10,7 +10,6 @@ from aioproducer.core.partition_queue import PartitionQueue
 from aioproducer.core.producer_identity import ProducerIdentity, SequenceState
 from aioproducer.core.topic_queues import TopicQueues
 from aioproducer.delivery import Fate
-from aioproducer.wire.record_encoder import append_record
 
 
 class NoLoop:
@@ -57,10 +56,8 @@ def make_batch(
         **given,
     )
     for index, value in enumerate(values):
-        append_record(batch.body, index, index, None, value, ())
-        batch.count += 1
+        batch.append(1000 + index, None, value, ())
         batch.charged += 100 + index
-        batch.max_timestamp = 1000 + index
     batch.fate.count = batch.count
     if queue is not None:
         queue.open = batch
