@@ -143,8 +143,8 @@ def _batch(loop: asyncio.AbstractEventLoop, partition: int, records: int) -> Bat
         "topic", partition, fate, order=(1,), created=0.0, opened=0.0, limit=16384,
         base_timestamp=0,
     )  # fmt: skip
-    batch.count = records
-    batch.body += b"x" * 16_000
+    for _ in range(records):
+        batch.append(0, None, b"x" * (16_000 // records), ())
     batch.payload = batch.body
     batch.sealed = Sealed.LINGER
     return batch
