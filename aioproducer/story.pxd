@@ -1,4 +1,5 @@
 cimport cython
+from aioproducer cimport inlined
 
 @cython.final
 cdef class Story:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from aioproducer import inlined
 from aioproducer.errors import ProducerError
 
 _MOST_ATTEMPTS = 32
@@ -125,13 +126,15 @@ class Story:
         if len(self.attempts) >= _MOST_ATTEMPTS:
             del self.attempts[_MOST_ATTEMPTS // 2]
             self.left_out += 1
-        self.attempts.append(Attempt(now, broker, connected_at, paused_until))
+        attempt = (now, broker, connected_at, paused_until, None, None)
+        self.attempts.append(inlined.row(Attempt, attempt))
 
     def returns(self, now: float, error: ProducerError | None) -> None:
         """Note how the last attempt ended."""
         if self.attempts:
             sent_at, broker, connected_at, paused_until, _, _ = self.attempts[-1]
-            self.attempts[-1] = Attempt(sent_at, broker, connected_at, paused_until, now, error)
+            attempt = (sent_at, broker, connected_at, paused_until, now, error)
+            self.attempts[-1] = inlined.row(Attempt, attempt)
 
     def copy(self) -> Story:
         """Return the story of a part of the batch: the same until now."""
