@@ -793,7 +793,7 @@ async def test_serializer_objects_of_the_package_take_their_settings(
     async with AsyncProducer[str, object](
         bootstrap,
         key_serializer=StringSerializer(encoding="latin-1"),
-        value_serializer=JsonSerializer(sort_keys=True),
+        value_serializer=JsonSerializer(deterministic=True),
     ) as producer:
         await producer.send(name, {"b": 1, "a": 2}, key="ä")
     [read] = await read_topic_async(bootstrap, name)
