@@ -240,6 +240,10 @@ class Admission:
                 self._meters.producer.at(now).metadata_wait += now - self._metadata_short_since
             self._metadata_short_since = now if for_metadata else None
 
+    def refused_for_memory(self) -> None:
+        """Count a record that may not wait and for which there is no memory."""
+        self._meters.producer.at(self._loop.time()).buffer_exhausted += 1
+
     def fail(self, record: WaitingRecord, error: ProducerError) -> None:
         """Fail a record that waits."""
         self._fail_together([record], error)

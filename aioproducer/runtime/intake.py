@@ -382,6 +382,7 @@ class Intake:
                     "an earlier record's serializer has to wait", topic=topic
                 )
             if waits_for is WaitsFor.MEMORY:
+                self.admission.refused_for_memory()
                 raise BufferExhaustedError(
                     f"buffer.memory is used up ({self._budget.held} bytes held)", topic=topic
                 )

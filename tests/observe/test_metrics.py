@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aioproducer import AsyncProducer, MetricKind, MetricsSnapshot
+from aioproducer import AsyncProducer, BufferExhaustedError, MetricKind, MetricsSnapshot
 from aioproducer.observe.catalogue import NODE_METRICS, PRODUCER_METRICS, TOPIC_METRICS
 from aioproducer.observe.metrics import take_snapshot
 from tests.fake_broker import Conduct, FakeCluster
@@ -205,9 +205,13 @@ def test_want_of_memory_is_counted() -> None:
         cluster = cluster_of()
         cluster.brokers[1].script.append(Conduct(delay=5.0))
         async with running(cluster, buffer_memory=1000, max_block_ms=1000) as producer:
+            await producer.warm_up(["orders"])
             deliveries = [producer.send("orders", b"." * 700) for _ in range(2)]
-            await asyncio.wait(deliveries)
+            with pytest.raises(BufferExhaustedError):
+                producer.try_send("orders", b"." * 700)
             assert producer.metrics().buffer_exhausted_total == 1
+            await asyncio.wait(deliveries)
+            assert producer.metrics().buffer_exhausted_total == 2
             deliveries[1].exception()
 
     run(main)

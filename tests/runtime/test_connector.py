@@ -266,6 +266,10 @@ async def test_the_login_is_renewed_on_the_live_connection_in_time() -> None:
             await producer.send("orders", b"%d" % n)
             await asyncio.sleep(0.2)
         assert cluster.brokers[1].connections == connections
+        metrics = producer.metrics()
+        assert metrics.successful_authentication_total == connections
+        assert metrics.successful_reauthentication_total >= 5
+        assert metrics.reauthentication_latency_max > 0
     times = list(sasl.handshakes)[1:]
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert gaps
@@ -323,6 +327,8 @@ async def test_a_renewal_that_is_refused_ends_the_connection_and_fails_what_come
         await asyncio.sleep(6)
         with pytest.raises(AuthenticationError, match="wrong password"):
             await producer.send("orders", b"2")
+        assert producer.metrics().failed_reauthentication_total == 1
+        assert producer.metrics().failed_authentication_total >= 1
         sasl.judge = lambda token: b""
         await producer.send("orders", b"3")
     assert values_of(cluster, "orders") == [b"1", b"3"]

@@ -51,5 +51,10 @@ async def test_large_records_pass(secure: SecureCluster, new_topic: CreateTopic)
         ssl_truststore_location=str(secure.ca_file),
     ) as producer:
         await asyncio.gather(*(producer.send(topic, value) for _ in range(20)))
+        metrics = producer.metrics()
+        ((cipher, protocol),) = metrics.ciphers
+        assert protocol.startswith("TLSv1.")
+        assert cipher
+        assert metrics.ciphers[cipher, protocol] == metrics.connection_count
     records = await read_topic_async(secure.bootstrap_servers, topic)
     assert [record.value == value for record in records] == [True] * 20
