@@ -319,7 +319,7 @@ _OWN = (
          group=Group.OWN),
     *_both("waiting-begun", "waits_begun", "records", "Records that had to wait",
            group=Group.OWN, own=True),
-    *_both("waiting-time-record", "waits", "records", "Records that left the waiting room",
+    *_both("waiting-ended", "waits", "records", "Records that left the waiting room",
            group=Group.OWN, own=True),
     *_spread("waiting-time", "wait_time", "waits", "ms",
              "Milliseconds that a record spent in the waiting room", group=Group.OWN, own=True),

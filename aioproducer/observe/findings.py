@@ -357,7 +357,7 @@ def _stalls(facts: Facts) -> Iterator[Finding]:
 
 def _waiting_room(facts: Facts) -> Iterator[Finding]:
     metrics, limits = facts.metrics, facts.limits
-    growth = metrics.waiting_begun_rate - metrics.waiting_time_record_rate
+    growth = metrics.waiting_begun_rate - metrics.waiting_ended_rate
     grows = metrics.waiting_records > 0 and growth > limits.waiting_growth_per_second
     stuck = metrics.waiting_oldest_ms > limits.waiting_oldest_ms
     if not grows and not stuck:

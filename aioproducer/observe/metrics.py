@@ -74,6 +74,7 @@ def take_snapshot(
     """Return the figures of ``engine``, zeros before the producer was started."""
     if engine is None:
         return MetricsSnapshot(client_id)
+    engine.admission.book_waits()
     now = engine.now()
     meters = engine.meters
     sources = {

@@ -148,8 +148,8 @@ class MetricsSnapshot(Readable):
     waiting_oldest_ms: float = 0.0
     waiting_begun_rate: float = 0.0
     waiting_begun_total: int = 0
-    waiting_time_record_rate: float = 0.0
-    waiting_time_record_total: int = 0
+    waiting_ended_rate: float = 0.0
+    waiting_ended_total: int = 0
     waiting_time_avg: float = 0.0
     waiting_time_max: float = 0.0
     batch_fill_avg: float = 0.0

@@ -240,6 +240,17 @@ class Admission:
                 self._meters.producer.at(now).metadata_wait += now - self._metadata_short_since
             self._metadata_short_since = now if for_metadata else None
 
+    def book_waits(self) -> None:
+        """Count the waiting up to now, also where it is not over."""
+        now = self._loop.time()
+        producer = self._meters.producer.at(now)
+        if self._memory_short_since is not None:
+            producer.memory_wait += now - self._memory_short_since
+            self._memory_short_since = now
+        if self._metadata_short_since is not None:
+            producer.metadata_wait += now - self._metadata_short_since
+            self._metadata_short_since = now
+
     def refused_for_memory(self) -> None:
         """Count a record that may not wait and for which there is no memory."""
         self._meters.producer.at(self._loop.time()).buffer_exhausted += 1

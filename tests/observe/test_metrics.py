@@ -194,8 +194,27 @@ def test_time_in_the_waiting_room_is_counted_by_what_was_waited_for() -> None:
             assert 0 < metrics.metadata_wait_time_ns_total < 0.1e9
             assert 2.8e9 < metrics.bufferpool_wait_time_ns_total <= took * 1e9
             assert 0 < metrics.bufferpool_wait_ratio <= 1
-            assert metrics.waiting_time_record_total == 4
+            assert metrics.waiting_ended_total == 4
             assert metrics.waiting_time_max == pytest.approx(2900, rel=0.1)
+
+    run(main)
+
+
+def test_waiting_that_is_not_over_is_counted_too() -> None:
+    async def main() -> None:
+        cluster = cluster_of()
+        async with running(cluster, buffer_memory=1000) as producer:
+            waiting = producer.send("nowhere", b"v")
+            await producer.warm_up(["orders"])
+            cluster.chooser = lambda broker, request: Conduct(delay=10.0)
+            sent = [producer.send("orders", b"." * 700) for _ in range(2)]
+            await asyncio.sleep(5)
+            for _ in range(3):
+                metrics = producer.metrics()
+                assert metrics.bufferpool_wait_time_ns_total == pytest.approx(5e9, rel=0.01)
+                assert metrics.metadata_wait_time_ns_total == pytest.approx(5e9, rel=0.01)
+            waiting.cancel()
+            await asyncio.wait(sent)
 
     run(main)
 
