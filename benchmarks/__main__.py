@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from aioproducer.testing.where import BOOTSTRAP_VARIABLE
 from benchmarks import accounting, page, regression, serializing, targets, transactions
 from benchmarks.arguments import Settings, parse
 from benchmarks.cluster import ClusterError, ClusterProcess, Source
+from benchmarks.history import settings_of
 from benchmarks.noise import load_average
 from benchmarks.peers import PEERS
 from benchmarks.plan import Table
@@ -110,7 +112,7 @@ def _run(
     afterwards = f"{time.monotonic() - started:.0f} s; load average afterwards: {load_average()}"
     print(f"\n{afterwards}")
     store.describe({"afterwards": afterwards})
-    print(f"\n{targets.targets_table(targets.verdicts(store, settings))}")
+    print(f"\n{targets.targets_table(targets.verdicts(store, settings_of(store)))}")
     written = page.write_page(store, settings.html or settings.results.with_suffix(".html"))
     print(f"\n{written}")
     if settings.json is not None:
@@ -133,6 +135,7 @@ def describe_machine(settings: Settings, cluster: Target) -> dict[str, str]:
     description: str = getattr(cluster, "description", "")
     return {
         "clients": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "commit": commit(),
         "cluster": description,
         "Python": f"{platform.python_implementation()} {platform.python_version()},"
         f" {settings.loop}",
@@ -143,6 +146,16 @@ def describe_machine(settings: Settings, cluster: Target) -> dict[str, str]:
         if settings.batch_size is None
         else f"{settings.batch_size}",
     }
+
+
+def commit() -> str:
+    """Return what was measured, as git names it."""
+    command = ["git", "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return done.stdout.strip() or "unknown"
 
 
 def as_json(store: Store) -> dict[str, Any]:

@@ -24,6 +24,7 @@ SECTIONS = (
     "loop-hold",
     "scale",
 )
+SOAK_RECORDS = 50_000_000
 RESULTS = Path("build/benchmarks/results.jsonl")
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
@@ -135,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
         "--soak",
         type=_positive,
         nargs="?",
-        const=50_000_000,
+        const=SOAK_RECORDS,
         default=0,
         metavar="RECORDS",
         help="also send so many records and see whether memory grows (without a number: 50 M)",

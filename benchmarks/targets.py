@@ -156,7 +156,15 @@ def main(arguments: Sequence[str] = ()) -> int:
         return 2
     store = Store(given.results)
     found = verdicts(store, settings_of(store))
-    for name in ("clients", "cluster", "Python", "machine", "load average before", "rounds"):
+    for name in (
+        "clients",
+        "commit",
+        "cluster",
+        "Python",
+        "machine",
+        "load average before",
+        "rounds",
+    ):
         if name in store.environment:
             print(f"- {name}: {store.environment[name]}")
     print(f"\n{targets_table(found)}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.arguments import parse
+from benchmarks.history import settings_of
 from benchmarks.job import Measurement
 from benchmarks.plan import Column, Table, rate
 from benchmarks.sections import tables
@@ -99,3 +100,24 @@ def test_the_table_shows_every_target(capsys: pytest.CaptureFixture[str], tmp_pa
 
 def test_numbers_have_as_many_digits_as_say_something() -> None:
     assert [number(value) for value in (0.333333, 12.34, 1234.5)] == ["0.333", "12.3", "1,234"]
+
+
+def test_a_soak_outlives_later_runs(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    (soak,) = [each for each in tables(SETTINGS) if each.section == "soak"]
+    run = Measurement(
+        records=1, seconds=1.0, cpu_seconds=1.0, sent=1, extra={"growth KB per million": 3.0}
+    )
+    Store(path).add(
+        Run(
+            section="soak",
+            table=soak.name,
+            row=next(iter(soak.rows)),
+            round=1,
+            digest="",
+            measurement=run,
+        )
+    )
+    later = Store(path, forget=parse([]).sections)
+    (verdict,) = [v for v in verdicts(later, settings_of(later)) if v.target.section == "soak"]
+    assert (verdict.value, verdict.reached) == (3.0, True)
