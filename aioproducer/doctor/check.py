@@ -95,7 +95,9 @@ def _unasked(setup: Setup) -> dict[Need, str]:
     if setup.bytes_per_second is None:
         unasked[Need.RATE] = "state a rate (--rate) to see whether buffer.memory lasts"
     if setup.records_per_partition is None:
-        unasked[Need.KEYS] = "give a running producer's metrics to see whether its keys spread"
+        unasked[Need.KEYS] = (
+            "whether keys spread shows in a running producer only: check_setup(..., metrics=...)"
+        )
     if setup.config.transactional_id is None:
         unasked[Need.TRANSACTION] = "no transactional.id is set"
     return unasked

@@ -52,13 +52,13 @@ class CollectingCluster(KraftCluster):
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
 
-    def subscribe(self, name: str, metrics: str, interval_ms: int) -> None:
+    def subscribe(self, name: str, metrics: str, interval_ms: int, *more: str) -> None:
         """Ask clients for metrics, as an operator would."""
         command = super()._java_command(
             "org.apache.kafka.tools.ClientMetricsCommand",
             *("--bootstrap-server", self.bootstrap_servers),
             *("--alter", "--name", name, "--metrics", metrics),
-            *("--interval", str(interval_ms)),
+            *("--interval", str(interval_ms), *more),
         )
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -128,6 +128,29 @@ async def test_a_broker_that_asks_gets_what_it_asked_for(collecting: CollectingC
     for push in pushes:
         assert all(each.startswith("org.apache.kafka.producer.record.") for each in push.metrics)
     assert "org.apache.kafka.producer.record.queue.time.avg" in pushes[0].metrics
+
+
+async def test_a_subscription_that_changes_is_followed(collecting: CollectingCluster) -> None:
+    """The broker refuses the old one; the producer asks at once what is wanted now."""
+    name = f"changing-{uuid.uuid4().hex[:8]}"
+    async with AsyncProducer(collecting.bootstrap_servers, client_id=name) as producer:
+        await producer.send("orders", b"v")
+        await eventually(lambda: collecting.pushes(name), "a push")
+        assert "org.apache.kafka.producer.batch.size.avg" not in collecting.pushes(name)[0].metrics
+        await asyncio.to_thread(
+            collecting.subscribe,
+            *(f"more-{name}", "org.apache.kafka.producer.batch.", 300),
+            *("--match", f"client_id={name}"),
+        )
+
+        def followed() -> bool:
+            metrics = collecting.pushes(name)[-1].metrics
+            return "org.apache.kafka.producer.batch.size.avg" in metrics and SENT in metrics
+
+        await eventually(followed, "a push of what is wanted now")
+    pushes = collecting.pushes(name)
+    assert len({push.instance for push in pushes}) == 1
+    assert sum(push.sent for push in pushes) == 1, "nothing is counted twice over the change"
 
 
 async def test_switched_off_nothing_is_pushed(collecting: CollectingCluster) -> None:
