@@ -203,11 +203,11 @@ def test_time_in_the_waiting_room_is_counted_by_what_was_waited_for() -> None:
 def test_waiting_that_is_not_over_is_counted_too() -> None:
     async def main() -> None:
         cluster = cluster_of()
-        async with running(cluster, buffer_memory=1000) as producer:
+        async with running(cluster, buffer_memory=2000) as producer:
             waiting = producer.send("nowhere", b"v")
             await producer.warm_up(["orders"])
             cluster.chooser = lambda broker, request: Conduct(delay=10.0)
-            sent = [producer.send("orders", b"." * 700) for _ in range(2)]
+            sent = [producer.send("orders", b"." * 700) for _ in range(3)]
             await asyncio.sleep(5)
             for _ in range(3):
                 metrics = producer.metrics()
