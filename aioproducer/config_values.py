@@ -196,7 +196,7 @@ def _servers(key: Key, value: object) -> tuple[str, ...]:
 def _serializer(key: Key, value: object) -> object:
     if isinstance(value, str):
         return _named(key, value, "is a callable, an object with `serialize`, or")
-    if isinstance(value, type) and hasattr(value, "serialize"):
+    if isinstance(value, type) and _makes_serializers(value):
         raise ValueError(f"is the class {value.__name__}; give an instance of it")
     if callable(value) or callable(getattr(value, "serialize", None)):
         return value
@@ -204,6 +204,11 @@ def _serializer(key: Key, value: object) -> object:
         f"must be a callable, an object with `serialize`, or one of {_listed(key.choices)}, "
         f"not {type(value).__name__}"
     )
+
+
+def _makes_serializers(kind: type) -> bool:
+    """Return whether instances of ``kind`` serialize, while it itself (`bytes`) may do so too."""
+    return hasattr(kind, "serialize") or any("__call__" in vars(each) for each in kind.__mro__)
 
 
 def _partitioner(key: Key, value: object) -> object:

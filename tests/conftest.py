@@ -197,7 +197,8 @@ def schema_registry() -> Iterator[str]:
     try:
         process = SchemaRegistryProcess()
     except KafkaUnavailableError as error:
-        skip_or_fail("registry", f"no schema registry: {error}")
+        words = "tests/serializers hold much of it on confluent-kafka's in memory (mock://)"
+        skip_or_fail("registry", f"no schema registry: {error}; {words}")
     try:
         yield process.url
     finally:

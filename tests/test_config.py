@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from aioproducer.config import ProducerConfig
 from aioproducer.config_table import INT_MAX, KEYS, LONG_MAX, WORKING_KEYS, Kind, Later, Refused
 from aioproducer.errors import ConfigurationError
+from aioproducer.serializers import LongSerializer
 
 create = ProducerConfig.create
 SERVER = "localhost:9092"
@@ -356,7 +357,9 @@ def test_a_server_named_twice_is_left_out_with_a_notice():
 
 
 @pytest.mark.parametrize("which", ["key_serializer", "value_serializer"])
-@pytest.mark.parametrize("value", [str.encode, lambda value: b"", WithSerialize()])
+@pytest.mark.parametrize(
+    "value", [str.encode, bytes, lambda value: b"", WithSerialize(), LongSerializer()]
+)
 def test_callables_and_objects_that_serialize_are_kept(which, value):
     assert getattr(create(SERVER, **{which: value}), which) is value
 
@@ -381,6 +384,7 @@ def test_serializers_have_names(name, expected):
         ("avro-ish", "'boolean', 'uuid'; 'avro-ish' is neither"),
         ("org.apache.kafka.common.serialization.ListSerializer", "a class of Java"),
         (WithSerialize, "is the class WithSerialize; give an instance"),
+        (LongSerializer, "is the class LongSerializer; give an instance"),
         (5, "must be a callable, an object with `serialize`"),
     ],
 )

@@ -33,7 +33,6 @@ _HOPELESS = (
     PartitionerError,
     ProducerStateError,
     RecordTooLargeError,
-    SerializationError,
     TopicAuthorizationFailedError,
 )
 
@@ -51,6 +50,9 @@ def may_run_again(error: ProducerError, *, committing: bool) -> bool:
     cause: BaseException | None = error
     while isinstance(cause, TransactionAbortedError):
         cause = cause.__cause__
+    if isinstance(cause, SerializationError):
+        # A schema registry that is away comes back; a value that does not fit never does.
+        return type(cause).retriable or cause.retriable
     return not isinstance(cause, _HOPELESS)
 
 

@@ -37,7 +37,8 @@ class JsonSchemaSerializer(Registered[T], Generic[T]):
     """Writes JSON that fits a schema.
 
     Values are those of :class:`JsonSerializer`; ``to_plain`` makes other ones plain. What is
-    written is checked against the schema, unless ``validate`` is false. The other arguments are
+    written is checked against the schema, unless ``validate`` is false; ``deterministic`` gives
+    equal values equal bytes, as keys need. The other arguments are
     those of :class:`AvroSerializer`; without a ``registry`` the bytes are the bare JSON.
     Raises :exc:`ConfigurationError` for a schema that is none, and where jsonschema is missing.
     """
@@ -49,6 +50,7 @@ class JsonSchemaSerializer(Registered[T], Generic[T]):
         *,
         to_plain: Callable[[Any], Any] | None = None,
         validate: bool = True,
+        deterministic: bool = False,
         references: Sequence[SchemaReference] = (),
         auto_register: bool | None = None,
         use_latest: bool = False,
@@ -58,7 +60,9 @@ class JsonSchemaSerializer(Registered[T], Generic[T]):
     ) -> None:
         self._text = as_text(schema)
         self._references = references
-        self._json: JsonSerializer[Any] = JsonSerializer(default=to_plain)
+        self._json: JsonSerializer[Any] = JsonSerializer(
+            default=to_plain, deterministic=deterministic
+        )
         self._validate = validate
         _check(self._text)
         super().__init__(

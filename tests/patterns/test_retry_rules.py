@@ -18,7 +18,9 @@ from aioproducer.errors import (
     ProducerClosedError,
     ProducerError,
     ProducerFencedError,
+    SchemaRegistryError,
     SerializationError,
+    SerializerTimeoutError,
     TopicAuthorizationFailedError,
     TransactionAbortedError,
     TransactionStateError,
@@ -45,6 +47,9 @@ def _aborted_because_of(cause: ProducerError | None) -> TransactionAbortedError:
         FatalTransactionError(),
         ProducerFencedError(),
         TransactionTimeoutError(),
+        SerializerTimeoutError(retriable=False),
+        SchemaRegistryError(retriable=True),
+        _aborted_because_of(SerializerTimeoutError()),
     ],
     ids=repr,
 )
@@ -57,6 +62,7 @@ def test_what_may_pass_is_run_again(error: ProducerError, committing: bool) -> N
     "error",
     [
         SerializationError(),
+        SchemaRegistryError(),
         MessageTooLargeError(),
         InvalidTimestampError(),
         InvalidRecordError(),

@@ -74,6 +74,12 @@ class TestBare:
         )
         assert serializer.serialize({2, 1}, context()) == b"[1,2]"
 
+    def test_a_deterministic_one_sorts_names(self) -> None:
+        serializer: JsonSchemaSerializer[Any] = JsonSchemaSerializer(
+            {"type": "object"}, deterministic=True
+        )
+        assert serializer.serialize({"b": 1, "a": 2}, context()) == b'{"a":2,"b":1}'
+
     @pytest.mark.parametrize(
         ("data", "words"),
         [(b"{", "no JSON"), (b'{"id":"secret"}', r"\$\.id is of type str, not integer")],
