@@ -14,11 +14,12 @@ from aioproducer.cli.demo import DEFAULT_RECORDS, QUICK_RECORDS, DemoOptions, ru
 from aioproducer.cli.doctor import FAIL_ON, DoctorOptions, run_doctor
 from aioproducer.cli.produce import ProduceOptions, run_produce
 from aioproducer.cli.settings import SettingsError, byte_count, read_settings
-from aioproducer.errors import ConfigurationError
+from aioproducer.errors import ConfigurationError, ProducerError
 from aioproducer.testing.where import VERSIONS
 from aioproducer.version import __version__
 from aioproducer.wire.compression import CODECS
 
+FAILED = 1
 INTERRUPTED = 130
 
 
@@ -33,6 +34,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (SettingsError, ConfigurationError) as error:
         click.echo(f"aioproducer: {error}", err=True)
         return WRONG_USE
+    except ProducerError as error:
+        click.echo(f"aioproducer: {type(error).__name__}: {error}", err=True)
+        return FAILED
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return INTERRUPTED
@@ -45,7 +49,7 @@ def app() -> None:
     """An asyncio-native producer client for Apache Kafka."""
 
 
-@app.command()
+@app.command(short_help="Produce, read back with another client, compare.")
 @click.option("--bootstrap", metavar="HOST:PORT,...", help="Use this cluster, start none.")
 @click.option(
     "--records",
@@ -94,7 +98,7 @@ _property = click.option(
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@app.command()
+@app.command(short_help="Compare a configuration with the cluster it is for.")
 @click.argument("topics", nargs=-1, metavar="[TOPIC]...")
 @_config
 @_bootstrap
@@ -137,7 +141,7 @@ def doctor(
     return run_doctor(read_settings(config_file, bootstrap_server, properties), options)
 
 
-@app.command("compress-lab")
+@app.command("compress-lab", short_help="Measure every codec on your own data.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--rate", default="10MB", show_default=True, metavar="BYTES", help="Bytes a second to send."
@@ -204,7 +208,7 @@ def compress_lab(
     return run_lab(file, options)
 
 
-@app.command()
+@app.command(short_help="Send lines as records.")
 @click.argument("topic")
 @click.argument(
     "files",

@@ -40,7 +40,7 @@ def run_lab(file: Path, options: LabOptions, out: TextIO | None = None) -> int:
     """Measure the lines of a file as records, print what was found and what to set.
 
     Raises:
-        SettingsError: the file cannot be read, or has no record in it.
+        SettingsError: the file cannot be read, has no record in it, or the picture not be written.
     """
     stream = out if out is not None else sys.stdout
     sample = read_sample(file, options.most_bytes)
@@ -55,13 +55,20 @@ def run_lab(file: Path, options: LabOptions, out: TextIO | None = None) -> int:
     advice = choose(
         measured, options.rate, options.cpu, partitions=options.partitions, missing=missing
     )
-    if options.plot is not None:
-        options.plot.write_text(plot_svg(measured, advice.chosen))
+    if options.plot is not None and measured:
+        _draw(options.plot, plot_svg(measured, advice.chosen))
     if options.as_json:
         print(json.dumps(as_dict(advice, options.rate), indent=2), file=stream)
     else:
         print("\n".join(report_lines(advice, options, len(sample))), file=stream)
     return 0
+
+
+def _draw(file: Path, picture: str) -> None:
+    try:
+        file.write_text(picture)
+    except OSError as error:
+        raise SettingsError(f"cannot write {file}: {error.strerror}") from error
 
 
 def read_sample(file: Path, most_bytes: int) -> list[bytes]:

@@ -121,6 +121,8 @@ async def _produce(
     """Send everything; return whether the user ended it."""
     stop = asyncio.Event()
     producer: AsyncProducer[bytes, bytes] = AsyncProducer(config=settings)
+    if producer.config.transactional_id is not None:
+        raise SettingsError("produce begins no transaction: leave transactional.id out")
     with ExitStack() as opened, _interruptible(stop):
         sources = _opened(options.files, source, opened)
         await producer.start()

@@ -10,8 +10,9 @@ import pytest
 
 from aioproducer.cli import WRONG_USE, main
 from aioproducer.cli import app as app_module
-from aioproducer.cli.app import INTERRUPTED, app
+from aioproducer.cli.app import FAILED, INTERRUPTED, app
 from aioproducer.cli.doctor import DoctorOptions
+from aioproducer.errors import ProducerStateError
 from aioproducer.version import __version__
 
 NOBODY = "127.0.0.1:1"
@@ -45,6 +46,7 @@ def test_a_wrong_command_line_is_refused(
         (["doctor", "-b", NOBODY, "-X", "lingerms=5"], "unknown key"),
         (["doctor", "-b", NOBODY, "--rate", "fast"], "no number of bytes"),
         (["doctor", "--config", "/nowhere.properties"], "No such file"),
+        (["produce", "orders", "-b", NOBODY, "-X", "transactional.id=x"], "no transaction"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_in_a_line(
@@ -86,6 +88,19 @@ def test_an_interruption_has_a_status_of_its_own(
     monkeypatch.setattr(app_module, "run_doctor", interrupted)
     assert main(["doctor", "-b", NOBODY]) == INTERRUPTED
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_what_the_producer_raises_is_a_line_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(*_: object) -> int:
+        raise ProducerStateError("the background task died")
+
+    monkeypatch.setattr(app_module, "run_doctor", failing)
+    assert main(["doctor", "-b", NOBODY]) == FAILED
+    assert capsys.readouterr().err == (
+        "aioproducer: ProducerStateError: the background task died\n"
+    )
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,6 +72,12 @@ def test_the_picture_has_a_dot_for_each_trial(events: Path, tmp_path: Path) -> N
         assert name in texts
 
 
+def test_a_picture_that_cannot_be_written_is_told(events: Path, tmp_path: Path) -> None:
+    options = LabOptions(quick=True, codecs=("gzip",), plot=tmp_path / "no" / "lab.svg")
+    with pytest.raises(SettingsError, match=r"cannot write .*lab\.svg: No such file"):
+        run_lab(events, options, io.StringIO())
+
+
 def test_a_single_dot_is_a_picture_too() -> None:
     one = Measured(Trial("snappy"), 4096, 1000, 1000, 1e6)
     assert "snappy" in plot_svg([one], one)
