@@ -143,7 +143,9 @@ class Engine:
         self.cluster.attach(self.sender)
         self.telemetry: TelemetryReporter | None = None
         if config.enable_metrics_push:
-            self.telemetry = TelemetryReporter(client_id, self.cluster, telemetry, rng)
+            self.telemetry = TelemetryReporter(
+                client_id, self.cluster, telemetry, rng, config.transactional_id
+            )
         self.topics = TopicDirectory(self.cluster)
         self.intake = Intake(
             config,

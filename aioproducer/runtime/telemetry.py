@@ -52,6 +52,7 @@ class TelemetryReporter:
         cluster: Cluster,
         collect: Collect,
         rng: random.Random,
+        transactional_id: str | None = None,
     ) -> None:
         self.state = TelemetryState.SUBSCRIPTION_NEEDED
         self.pushes = 0
@@ -59,6 +60,9 @@ class TelemetryReporter:
         self._cluster = cluster
         self._collect = collect
         self._rng = rng
+        self._resource: dict[str, str] = {}
+        if transactional_id is not None:
+            self._resource["transactional_id"] = transactional_id
         self._manager: ConnectionManager | None = None
         self._subscription: Subscription | None = None
         self._deltas = Deltas()
@@ -233,7 +237,7 @@ class TelemetryReporter:
             start_ns=self._since_ns if subscription.delta else self._started_ns,
             now_ns=now_ns,
             delta=subscription.delta,
-            resource={},
+            resource=self._resource,
             scope=_SCOPE,
         )
         for codec_id in subscription.codecs:

@@ -26,7 +26,9 @@ from aioproducer.wire.error_codes import ErrorCode
 from aioproducer.wire.messages.get_telemetry_subscriptions import GetTelemetrySubscriptionsResponse
 from aioproducer.wire.messages.push_telemetry import PushTelemetryRequest, PushTelemetryResponse
 from aioproducer.wire.otlp import Point
-from tests.fake_broker import FakeCluster
+from aioproducer.wire.primitives import Writer
+from aioproducer.wire.versions import ApiKey, VersionRange
+from tests.fake_broker import KAFKA_4, FakeCluster
 from tests.runtime.world import now, running
 
 INSTANCE = b"i" * 16
@@ -86,12 +88,12 @@ class Brokers:
 
 @asynccontextmanager
 async def reporting(
-    *brokers: Broker, collect: Callable[[], list[Point]] = lambda: POINTS
+    *brokers: Broker, collect: Callable[[], list[Point]] = lambda: POINTS, **more: Any
 ) -> AsyncIterator[TelemetryReporter]:
     crashes: list[object] = []
     supervisor = Supervisor("me", lambda *what: crashes.append(what))
     cluster: Any = Brokers(*brokers)
-    reporter = TelemetryReporter("me", cluster, collect, random.Random(1))
+    reporter = TelemetryReporter("me", cluster, collect, random.Random(1), **more)
     reporter.cluster_known(supervisor)
     reporter.cluster_known(supervisor)
     try:
@@ -134,6 +136,15 @@ async def test_only_what_was_asked_for_goes() -> None:
     assert set(metrics) == {point.name for point in POINTS[:2]}
     assert metrics[POINTS[0].name].sum.data_points[0].as_int == 10
     assert metrics[POINTS[1].name].gauge.data_points[0].as_double == 1.5
+
+
+async def test_a_transactional_producer_says_which_one_it_is() -> None:
+    broker = Broker([wanted()])
+    async with reporting(broker, transactional_id="payments-1"):
+        await asyncio.sleep(100)
+    data = MetricsData.FromString(broker.pushes[0].metrics)
+    [attribute] = data.resource_metrics[0].resource.attributes
+    assert (attribute.key, attribute.value.string_value) == ("transactional_id", "payments-1")
 
 
 async def test_deltas_are_what_was_added_since_the_last_push_that_arrived() -> None:
@@ -282,7 +293,59 @@ class TestInstanceId:
                 await reporter.instance_id(2.0)
 
 
+def collecting_cluster() -> FakeCluster:
+    """Return brokers with a receiver for metrics, which ask for all every minute."""
+    versions = {api: VersionRange(0, 0) for api in TELEMETRY}
+    cluster = FakeCluster(versions={**KAFKA_4, **versions})
+    others = cluster.transactions.answer
+
+    def answer(broker: Any, request: Any, throttle_ms: int) -> bytes:
+        out = Writer()
+        out.int32(0)
+        out.int16(0)
+        if request.api is ApiKey.GET_TELEMETRY_SUBSCRIPTIONS:
+            out.uuid(INSTANCE)
+            out.int32(7)
+            out.array_length(0, True)
+            out.int32(60_000)
+            out.int32(1_000_000)
+            out.boolean(True)
+            out.array_length(1, True)
+            out.string("*", True)
+        elif request.api is not ApiKey.PUSH_TELEMETRY:
+            return others(broker, request, throttle_ms)
+        out.tagged_fields()
+        return out.getvalue()
+
+    cluster.transactions.answer = answer  # type: ignore[method-assign]
+    cluster.add_topic("orders", 1)
+    return cluster
+
+
+TELEMETRY = (ApiKey.GET_TELEMETRY_SUBSCRIPTIONS, ApiKey.PUSH_TELEMETRY)
+
+
 class TestProducer:
+    async def test_it_asks_pushes_and_pushes_a_last_time_before_it_hangs_up(self) -> None:
+        cluster = collecting_cluster()
+        async with running(cluster) as producer:
+            await producer.send("orders", b"v")
+            assert await producer.client_instance_id() == uuid.UUID(bytes=INSTANCE)
+            await asyncio.sleep(160)
+            await producer.send("orders", b"w")
+        asked = [request.api for _, request in cluster.brokers[1].requests]
+        told = [api for api in asked if api in TELEMETRY]
+        assert told == [TELEMETRY[0], TELEMETRY[1], TELEMETRY[1], TELEMETRY[1]]
+        assert asked[-1] is ApiKey.PUSH_TELEMETRY
+
+    async def test_closed_at_once_it_waits_for_no_push(self) -> None:
+        cluster = collecting_cluster()
+        async with running(cluster) as producer:
+            await producer.client_instance_id()
+            before = now()
+            await producer.close(0)
+            assert now() == before
+
     async def test_brokers_without_a_receiver_are_never_asked(self) -> None:
         cluster = FakeCluster()
         cluster.add_topic("orders", 1)
