@@ -2,13 +2,15 @@
 
 from aioproducer import compiled as _compiled  # isort: skip - decides how the rest is imported
 
+import typing as _typing
+from importlib import import_module as _import_module
+
 from aioproducer.core.lifecycle import LifeState
 from aioproducer.core.murmur2 import partition_of_key
 from aioproducer.core.partitioner import Partitioner, PartitionerRecord, PartitionList
 from aioproducer.core.transaction import TransactionState
 from aioproducer.credentials import Credentials, OAuthToken
 from aioproducer.delivery import Delivery
-from aioproducer.doctor import check_setup
 from aioproducer.errors import (
     AuthenticationError,
     BrokerError,
@@ -40,11 +42,9 @@ from aioproducer.errors import (
 )
 from aioproducer.interceptors import Interceptor
 from aioproducer.observe.catalogue import Kind as MetricKind
-from aioproducer.observe.findings import Diagnosis, Finding, Severity
 from aioproducer.observe.health import Health
 from aioproducer.observe.readings import TimeHistogram
 from aioproducer.observe.snapshot import MetricsSnapshot, NodeMetrics, TopicMetrics
-from aioproducer.observe.thresholds import Thresholds
 from aioproducer.offsets import group_metadata
 from aioproducer.producer import AsyncProducer
 from aioproducer.records import (
@@ -65,6 +65,11 @@ from aioproducer.signals import SignalDrain
 from aioproducer.story import Explanation, Step
 from aioproducer.transaction import Transaction
 from aioproducer.version import __version__
+
+if _typing.TYPE_CHECKING:
+    from aioproducer.doctor import check_setup
+    from aioproducer.observe.findings import Diagnosis, Finding, Severity
+    from aioproducer.observe.thresholds import Thresholds
 
 accelerated: bool = _compiled.is_compiled(Delivery.__module__)
 """Whether the hot files run compiled; else they run as the Python that they are written in."""
@@ -139,3 +144,19 @@ __all__ = [
     "group_metadata",
     "partition_of_key",
 ]
+
+
+_LATER = {
+    "Diagnosis": "observe.findings",
+    "Finding": "observe.findings",
+    "Severity": "observe.findings",
+    "Thresholds": "observe.thresholds",
+    "check_setup": "doctor",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what only few programs use when it is asked for."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(_import_module(f"{__name__}.{_LATER[name]}"), name)

@@ -9,7 +9,6 @@ import math
 import random
 import re
 import signal
-import uuid
 import warnings
 import weakref
 from asyncio import get_running_loop
@@ -41,12 +40,10 @@ from aioproducer.interceptors import InterceptorChain, check_interceptors
 from aioproducer.many import send_all
 from aioproducer.observe.catalogue import METRICS, Kind
 from aioproducer.observe.exporters.telemetry import collector_of
-from aioproducer.observe.findings import Diagnosis, Facts, find
 from aioproducer.observe.health import Health, judge_health
 from aioproducer.observe.metrics import take_snapshot
 from aioproducer.observe.readings import Registered
 from aioproducer.observe.snapshot import MetricsSnapshot
-from aioproducer.observe.thresholds import Thresholds
 from aioproducer.options import ProducerOptions
 from aioproducer.records import (
     CloseReport,
@@ -70,6 +67,12 @@ from aioproducer.signals import SignalDrain
 from aioproducer.transaction import TransactionTurn
 from aioproducer.transactional import Transactional
 from aioproducer.version import __version__
+
+if TYPE_CHECKING:
+    import uuid
+
+    from aioproducer.observe.findings import Diagnosis
+    from aioproducer.observe.thresholds import Thresholds
 
 logger = logging.getLogger("aioproducer")
 
@@ -686,6 +689,9 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
         it is a mapping. Raises :exc:`ConfigurationError` for an unknown name or a value out of its
         range. Costs a snapshot and asks nobody.
         """
+        from aioproducer.observe.findings import Diagnosis, Facts, find
+        from aioproducer.observe.thresholds import Thresholds
+
         limits = Thresholds.of(thresholds)
         config, snapshot = self.config, self.metrics()
         facts = Facts(

@@ -12,11 +12,11 @@ from aioproducer.errors import TransactionStateError
 from aioproducer.offsets import group_metadata as as_group_metadata
 from aioproducer.offsets import offsets_of
 from aioproducer.runtime.engine import Engine
-from aioproducer.runtime.transaction_manager import TransactionManager
 from aioproducer.transaction import Transaction, TransactionTurn
 
 if TYPE_CHECKING:
     from aioproducer.producer import AsyncProducer
+    from aioproducer.runtime.transaction_manager import TransactionManager
 
 K = TypeVar("K")
 V = TypeVar("V")

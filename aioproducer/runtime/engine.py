@@ -9,6 +9,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from aioproducer.config import ProducerConfig
 from aioproducer.core.batch import Batch
@@ -29,7 +30,6 @@ from aioproducer.errors import (
 from aioproducer.records import CloseReport
 from aioproducer.runtime.batch_preparer import BatchPreparer
 from aioproducer.runtime.cluster import Cluster
-from aioproducer.runtime.coordinator_client import CoordinatorClient
 from aioproducer.runtime.events import EventLog, event
 from aioproducer.runtime.failure_feed import FailureFeed
 from aioproducer.runtime.intake import Intake
@@ -39,10 +39,12 @@ from aioproducer.runtime.security import Security
 from aioproducer.runtime.sender import Sender
 from aioproducer.runtime.stall import Alarm, StallWatch
 from aioproducer.runtime.supervisor import Supervisor
-from aioproducer.runtime.telemetry import Collect, TelemetryReporter
 from aioproducer.runtime.topic_directory import TopicDirectory
-from aioproducer.runtime.transaction_manager import TransactionManager
 from aioproducer.wire.compression import Compressor
+
+if TYPE_CHECKING:
+    from aioproducer.runtime.telemetry import Collect, TelemetryReporter
+    from aioproducer.runtime.transaction_manager import TransactionManager
 
 logger = logging.getLogger("aioproducer")
 
@@ -143,6 +145,8 @@ class Engine:
         self.cluster.attach(self.sender)
         self.telemetry: TelemetryReporter | None = None
         if config.enable_metrics_push:
+            from aioproducer.runtime.telemetry import TelemetryReporter
+
             self.telemetry = TelemetryReporter(
                 client_id, self.cluster, telemetry, rng, config.transactional_id
             )
@@ -166,6 +170,9 @@ class Engine:
         self.admission = self.intake.admission
         self.transactions: TransactionManager | None = None
         if scope is not None:
+            from aioproducer.runtime.coordinator_client import CoordinatorClient
+            from aioproducer.runtime.transaction_manager import TransactionManager
+
             self.transactions = TransactionManager(
                 config,
                 client_id,

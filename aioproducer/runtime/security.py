@@ -7,12 +7,15 @@ import contextlib
 import logging
 import os
 import ssl
+from typing import TYPE_CHECKING
 
 from aioproducer.config import ProducerConfig
 from aioproducer.core.sasl import SaslClient
 from aioproducer.errors import AuthenticationError, ConfigurationError
-from aioproducer.runtime.login import Login, login_for
 from aioproducer.runtime.tls import build_context, files_of, tls_refusal
+
+if TYPE_CHECKING:
+    from aioproducer.runtime.login import Login
 
 logger = logging.getLogger("aioproducer")
 
@@ -37,6 +40,8 @@ class Security:
             self._context = build_context(config)
             _warn_of_gaps(self._context)
         if self.protocol.startswith("SASL_"):
+            from aioproducer.runtime.login import login_for
+
             self._login = login_for(config)
 
     @property

@@ -7,8 +7,8 @@ import contextlib
 import logging
 import random
 import time
-import uuid
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from aioproducer.core.telemetry import (
     DEFAULT_INTERVAL_S,
@@ -35,6 +35,9 @@ from aioproducer.wire.messages.get_telemetry_subscriptions import GetTelemetrySu
 from aioproducer.wire.messages.push_telemetry import PushTelemetryRequest
 from aioproducer.wire.otlp import Point, encode_metrics
 from aioproducer.wire.primitives import ZERO_UUID
+
+if TYPE_CHECKING:
+    import uuid
 
 logger = logging.getLogger("aioproducer")
 
@@ -107,6 +110,8 @@ class TelemetryReporter:
             raise ProducerStateError(
                 "the brokers collect no metrics: they give no client instance id (KIP-714)"
             )
+        import uuid
+
         return uuid.UUID(bytes=self._subscription.client_instance_id)
 
     # The task

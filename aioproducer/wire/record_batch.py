@@ -6,10 +6,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from crc32c import crc32c
-
 from aioproducer.errors import MalformedResponseError
-from aioproducer.wire.decompression import decompress
+from aioproducer.wire.checksum import crc32c
 from aioproducer.wire.primitives import Buffer, Reader
 
 HEADER_SIZE = 61
@@ -137,6 +135,8 @@ def _decode_batch(reader: Reader, limit: int) -> RecordBatch:
         base_sequence,
         count,
     ) = _INNER.unpack_from(body)
+    from aioproducer.wire.decompression import decompress
+
     records = decompress(attributes & CODEC_MASK, body[_INNER.size :], limit)
     if not 0 <= count * _SMALLEST_RECORD <= len(records):
         raise MalformedResponseError(f"{count} records cannot be in {len(records)} bytes")
