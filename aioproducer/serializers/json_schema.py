@@ -65,6 +65,7 @@ class JsonSchemaSerializer(Registered[T], Generic[T]):
         )
         self._validate = validate
         _check(self._text)
+        self._compiled = None if references else _compiled(self._text)
         super().__init__(
             registry,
             auto_register=auto_register,
@@ -78,24 +79,27 @@ class JsonSchemaSerializer(Registered[T], Generic[T]):
     def _writer_alone(self) -> Write:
         if self._references:
             raise ConfigurationError("references need a registry, which has those schemas")
-        return self._write_by(_validator(self._text, {}))
+        return self._write_by(_validator(self._text, {}), self._compiled)
 
     async def _writer(self, client: Any, latest: Any) -> Write:
-        text, references = self._text, self._references
+        text, references, compiled = self._text, self._references, self._compiled
         if latest is not None:
-            text, references = latest.schema_str, latest.references or ()
+            # Nothing is compiled of what comes over the network.
+            text, references, compiled = latest.schema_str, latest.references or (), None
         named: dict[str, Any] = {}
         await _learn(client, references, named)
-        return self._write_by(_validator(text, named))
+        return self._write_by(_validator(text, named), compiled)
 
-    def _write_by(self, validator: Any) -> Write:
+    def _write_by(self, validator: Any, compiled: Callable[[Any], bool] | None) -> Write:
         def write(value: Any) -> bytes:
             data = self._json(value)
             if self._validate:
                 # What is written, not what it was made of: a date is text by now.
-                problem = next(validator.iter_errors(json.loads(data)), None)
-                if problem is not None:
-                    raise UnfitValueError(_words(problem))
+                plain = json.loads(data)
+                if compiled is None or not compiled(plain):
+                    problem = next(validator.iter_errors(plain), None)
+                    if problem is not None:
+                        raise UnfitValueError(_words(problem))
             return data
 
         return write
@@ -173,6 +177,38 @@ def _check(text: str) -> None:
         raise ConfigurationError(
             f"the JSON schema is wrong at {error.json_path}: {error.message}"
         ) from error
+
+
+_COMPILED = ("/draft-04/schema", "/draft-06/schema", "/draft-07/schema")
+
+
+def _compiled(text: str) -> Callable[[Any], bool] | None:
+    """Return a quick check of a schema that says of which draft it is, if there is one.
+
+    What it does not let through jsonschema looks at again: that one judges, and has the words.
+    """
+    schema = json.loads(text)
+    draft = schema.get("$schema", "") if isinstance(schema, dict) else ""
+    if not str(draft).rstrip("#").endswith(_COMPILED):
+        return None
+    try:
+        import fastjsonschema
+    except ImportError:
+        return None
+    try:
+        # Neither are defaults filled in nor formats checked: jsonschema does neither.
+        check = fastjsonschema.compile(schema, use_default=False, use_formats=False)
+    except Exception:  # noqa: BLE001 - what it cannot compile it need not check
+        return None
+
+    def fits(value: Any) -> bool:
+        try:
+            check(value)
+        except fastjsonschema.JsonSchemaValueException:
+            return False
+        return True
+
+    return fits
 
 
 def _validator(text: str, named: dict[str, Any]) -> Any:

@@ -12,6 +12,9 @@ import pytest
 from confluent_kafka.schema_registry import Schema
 from confluent_kafka.schema_registry.json_schema import AsyncJSONDeserializer
 from confluent_kafka.serialization import SerializationContext as TheirContext
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft7Validator
 
 from aioproducer.errors import ConfigurationError, DeserializationError
 from aioproducer.serializers import (
@@ -20,6 +23,7 @@ from aioproducer.serializers import (
     SchemaReference,
     UnfitValueError,
 )
+from aioproducer.serializers.json_schema import _compiled
 from tests.serializers.registries import context, troubled, written
 
 MONEY = {
@@ -128,6 +132,59 @@ class TestMisfits:
     def test_a_schema_that_is_none_is_told_when_it_is_given(self, schema: Any) -> None:
         with pytest.raises(ConfigurationError, match="schema"):
             JsonSchemaSerializer(schema)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 9) | st.floats(-2, 5) | st.sampled_from("ab"),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["id", "at", "total", "units", "x"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+SCHEMAS: list[dict[str, Any]] = [
+    ORDER,
+    {"type": ["integer", "null"], "minimum": 0, "exclusiveMaximum": 7, "multipleOf": 2},
+    {"type": "array", "items": {"type": "number"}, "minItems": 1, "uniqueItems": True},
+    {"oneOf": [{"type": "string", "pattern": "^a"}, {"type": "boolean"}], "not": {"const": True}},
+    {"properties": {"id": {"$ref": "#/definitions/n"}}, "definitions": {"n": {"type": "integer"}}},
+    {"patternProperties": {"^i": {"type": "integer"}}, "minProperties": 1, "required": ["id"]},
+    {"if": {"type": "integer"}, "then": {"maximum": 3}, "else": {"type": ["object", "string"]}},
+]
+
+
+class TestQuickCheck:
+    """fastjsonschema lets values through; whatever it refuses jsonschema judges."""
+
+    @given(st.sampled_from(SCHEMAS), anything)
+    def test_what_it_lets_through_fits(self, schema: dict[str, Any], value: Any) -> None:
+        schema = {"$schema": "http://json-schema.org/draft-07/schema#", **schema}
+        fits = _compiled(json.dumps(schema))
+        assert fits is not None
+        plain = json.loads(json.dumps(value))
+        assert fits(plain) == Draft7Validator(schema).is_valid(plain)
+
+    @pytest.mark.parametrize(
+        "schema",
+        [
+            {"type": "integer"},
+            {"$schema": "https://json-schema.org/draft/2020-12/schema", "prefixItems": []},
+            True,
+        ],
+    )
+    def test_other_drafts_are_left_to_jsonschema(self, schema: Any) -> None:
+        assert _compiled(json.dumps(schema)) is None
+
+    def test_it_is_used_where_it_is_there_and_missed_where_not(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert JsonSchemaSerializer(ORDER)._compiled is not None
+        monkeypatch.setitem(sys.modules, "fastjsonschema", None)
+        serializer: JsonSchemaSerializer[Any] = JsonSchemaSerializer(ORDER)
+        assert serializer._compiled is None
+        assert serializer.serialize(VALUE, context()) == b'{"id":7,"total":{"units":5}}'
+        with pytest.raises(UnfitValueError, match=r"\$\.id is of type str"):
+            serializer.serialize({"id": "x"}, context())
 
 
 class TestRegistered:
