@@ -19,7 +19,7 @@ from dataclasses import asdict
 from typing import Any
 
 from aioproducer.testing.where import BOOTSTRAP_VARIABLE
-from benchmarks import accounting, page, regression, serializing, targets, transactions
+from benchmarks import accounting, page, profile, regression, serializing, targets, transactions
 from benchmarks.arguments import Settings, parse
 from benchmarks.cluster import ClusterError, ClusterProcess, Source
 from benchmarks.history import settings_of
@@ -46,6 +46,7 @@ def main(arguments: Sequence[str]) -> int:
         "report": page.main,
         "regression": regression.main,
         "capacity": capacity.main,
+        "profile": profile.main,
     }
     if arguments and arguments[0] in commands:
         return commands[arguments[0]](arguments[1:])
