@@ -219,7 +219,8 @@ async def test_a_thousand_idle_partitions_cost_neither_task_nor_timer() -> None:
         # metadata, producer id, one broker, and this test
         assert len(asyncio.all_tasks()) == 4
         loop = virtual_loop()
-        assert len(loop.pending_timers()) <= 2
+        # The last alarm of the delivery clock among them, which is not called off.
+        assert len(loop.pending_timers()) <= 3
         wakes = 0
         jump = loop.jump
 
@@ -230,5 +231,5 @@ async def test_a_thousand_idle_partitions_cost_neither_task_nor_timer() -> None:
 
         loop.jump = counted  # type: ignore[method-assign]
         await asyncio.sleep(10_000)
-        assert wakes <= 2
+        assert wakes <= 3
         assert engine_of(producer).budget.held == 0

@@ -18,6 +18,7 @@ from aioproducer.errors import (
     ProducerStateError,
 )
 from tests.fake_broker import Conduct, FakeCluster
+from tests.fake_log import Verb
 from tests.runtime.world import engine_of, now, outcomes, running, values_of, virtual_loop
 
 
@@ -301,15 +302,13 @@ class TestCrash:
         async with running(cluster) as producer:
             for partition in (0, 1):
                 await producer.send("orders", b"v", partition=partition)
-            sender = engine_of(producer).sender
-            judge = sender._judge
 
-            def fall_over(queue: Any, batch: Any, answer: Any) -> None:
-                if batch.partition == 0 and batch.order == (2,):
-                    raise ZeroDivisionError("a bug")
-                judge(queue, batch, answer)
+            def fall_over(*_: Any, **__: Any) -> None:
+                raise ZeroDivisionError("a bug")
 
-            monkeypatch.setattr(sender, "_judge", fall_over)
+            monkeypatch.setattr("aioproducer.runtime.sender.judge_answer", fall_over)
+            # Only an answer that says of an error is judged.
+            cluster.topics["orders"].partitions[0].script.append(Verb(19))
             hit, spared = await outcomes(
                 [producer.send("orders", b"w", partition=p) for p in (0, 1)]
             )
