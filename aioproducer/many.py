@@ -14,6 +14,7 @@ from aioproducer.errors import (
     because,
 )
 from aioproducer.records import Record, RecordMetadata, SendManyResult
+from aioproducer.runtime.deadline import held_up_by
 from aioproducer.runtime.stall import StallWatch
 
 
@@ -92,8 +93,7 @@ def _outcome(
     if delivery.done():
         return delivery.exception() or delivery.result()
     waits = delivery._fate.withdraw is not None
-    what = "still waiting for room or metadata" if waits else "still on its way"
-    cause = trouble()
+    what, cause = held_up_by(delivery, trouble)
     error = DeliveryTimeoutError(
         f"not acknowledged within the {limit:g} s given to send_many(): {what}{because(cause)}",
         persisted="no" if waits else "maybe",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from aioproducer.core.waiting_room import WaitingRecord, WaitsFor
 from aioproducer.delivery import Delivery
 from aioproducer.errors import DeliveryTimeoutError, ProducerError, because
 from aioproducer.runtime.failure_feed import FailureFeed
@@ -28,6 +29,19 @@ def fail_after(
     delivery.add_done_callback(lambda _: timer.cancel())
 
 
+def held_up_by(
+    delivery: Delivery, trouble: Callable[[], ProducerError | None]
+) -> tuple[str, BaseException | None]:
+    """Return in words what an unfinished ``delivery`` waits for, and the last known cause."""
+    fate = delivery._fate
+    if fate.withdraw is None:
+        return "still on its way", trouble()
+    waiting = fate.waiting
+    if not isinstance(waiting, WaitingRecord) or waiting.waits_for is not WaitsFor.SERIALIZER:
+        return "still waiting for room or metadata", trouble()
+    return "still waiting for a serializer", None if waiting.trouble is None else waiting.trouble()
+
+
 def _give_up(
     delivery: Delivery,
     timeout: float,
@@ -37,8 +51,7 @@ def _give_up(
     if delivery.done():
         return
     withdraw = delivery._fate.withdraw
-    cause = trouble()
-    what = "still on its way" if withdraw is None else "still waiting for room or metadata"
+    what, cause = held_up_by(delivery, trouble)
     error = DeliveryTimeoutError(
         f"not acknowledged within the {timeout:g} s given to send(): {what}{because(cause)}",
         persisted="maybe" if withdraw is None else "no",

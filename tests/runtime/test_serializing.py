@@ -13,6 +13,7 @@ from aioproducer import (
     BufferExhaustedError,
     MetadataTimeoutError,
     ProducerClosedError,
+    Record,
     RecordMetadata,
     RecordTooLargeError,
     SerializationError,
@@ -241,11 +242,22 @@ class TestWaiting:
         async with running(cluster, value_serializer=gate) as producer:
             pending = producer.send("orders", "slow", timeout=0.5)
             behind = producer.send("orders", "b")
-            with pytest.raises(TimeoutError, match="still waiting"):
+            with pytest.raises(TimeoutError, match="still waiting for a serializer"):
                 await pending
             await behind
         assert values_of(cluster, "orders") == [b"b"]
         assert gate.cancelled == ["slow"]
+
+    async def test_a_send_many_tells_what_is_not_serialized(self) -> None:
+        class Troubled:
+            def serialize(self, value: str, context: SerializationContext) -> Any:
+                context.trouble = lambda: OSError("nobody listens at registry:8081")
+                return asyncio.get_running_loop().create_future()
+
+        async with running(cluster_of(), value_serializer=Troubled()) as producer:
+            ((_, error),) = (await producer.send_many([Record("orders", "v")], timeout=1)).failures
+            words = "still waiting for a serializer; last error: nobody listens at registry:8081"
+            assert words in str(error)
 
     async def test_who_may_not_wait_is_refused(self) -> None:
         cluster, gate = cluster_of(), Gate()
