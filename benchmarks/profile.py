@@ -8,6 +8,7 @@ of the process is left out.
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import aioproducer
 from benchmarks.arguments import CODECS, parse
 from benchmarks.peers import OURS, PEERS
 from benchmarks.report import markdown
@@ -28,6 +30,13 @@ _SAMPLES_PER_SECOND = 1999
 # Until imports are done and the first batches have gone.
 _LEFT_OUT_MS = 1_200
 _LINE = re.compile(r"^\s*([\d.]+)%\s*;\s*(.*?)\s*;\s*(\[.\])\s*(.*?)\s*(?:;.*)?$")
+
+
+@functools.cache
+def _compiled() -> frozenset[str]:
+    package = Path(aioproducer.__file__).parent
+    files = (path for suffix in ("so", "pyd") for path in package.rglob(f"*.{suffix}"))
+    return frozenset(path.name.partition(".")[0] for path in files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +54,7 @@ class Symbol:
         """What kind of work it is."""
         if self.is_kernel:
             return "kernel"
-        if "aioproducer" in self.name or self.name.startswith("__pyx"):
+        if "aioproducer" in self.name or self.place.partition(".")[0] in _compiled():
             return "compiled hot files"
         if "gc_collect" in self.name or self.name.startswith(("visit_", "gc_", "deduce_")):
             return "garbage collection"

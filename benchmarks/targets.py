@@ -34,7 +34,7 @@ class Target:
     against: str | None
     fold: str | None
     between: tuple[str, ...]
-    """Rows that have to be among those that are folded."""
+    """Rows that have to be among those that are folded; of the least, they are all of them."""
     build: str | None
     relation: Relation
     bound: float
@@ -123,12 +123,14 @@ def judge(target: Target, found: Mapping[tuple[str, str], Table], store: Store) 
 
 def _folded(target: Target, table: Table, column: Column, results: TableResults) -> Verdict:
     """Of all rows; a row without a figure leaves the whole open, or it would look better."""
-    values = [value_of(column, results.get(row)) for row in table.rows]
+    rows = target.between if target.fold == "min" else list(table.rows)
+    values = [value_of(column, results.get(row)) for row in rows]
     known = [value for value in values if value is not None]
     whole = len(known) == len(values) and set(target.between) <= set(table.rows)
     if not whole or not known or not min(known) > 0:
         return Verdict(target, None, "not all rows were measured")
-    return Verdict(target, max(known) / min(known) if target.fold == "max/min" else max(known))
+    folds = {"max/min": max(known) / min(known), "max": max(known), "min": min(known)}
+    return Verdict(target, folds[target.fold or ""])
 
 
 def _why(result: RowResults | None) -> str:

@@ -13,6 +13,7 @@ from benchmarks.store import TableResults
 
 NAMES = ("none", "snappy", "lz4", "zstd", "gzip")
 _SIZE = 1_000
+_WHERE = ("as chosen", "on the loop", "on threads")
 
 
 def tables(settings: Settings) -> list[Table]:
@@ -68,7 +69,7 @@ def _shares(settings: Settings, batch_size: int) -> Table:
 def _threads(settings: Settings) -> Table:
     rows = {}
     for codec in NAMES[1:]:
-        for where, value in (("as chosen", None), ("on the loop", NEVER), ("on threads", ALWAYS)):
+        for where, value in zip(_WHERE, (None, NEVER, ALWAYS), strict=True):
             job = _job(settings, codec, 131_072)
             if value is not None:
                 job = replace(job, parameters={"threads": float(value)})
@@ -78,11 +79,24 @@ def _threads(settings: Settings) -> Table:
         name="threads",
         title="Codecs: worker threads, 1000 B values, 128 KiB batches",
         rows=rows,
-        columns=_columns()[:4],
+        columns=[*_columns()[:4], Column("of the better", extra("of the better"), ".2f")],
         rounds=1,
         label="codec",
-        note="As chosen should be the better of the two others, or beside it.",
+        note="Of the better: messages/s as chosen, times those of the better of the two others.",
+        derive=add_choices,
     )
+
+
+def add_choices(results: TableResults) -> None:
+    """Hold what the producer chose to the better of the loop and worker threads."""
+    for codec in NAMES[1:]:
+        rows = [results.get(f"{codec}, {where}") for where in _WHERE]
+        if any(row is None or not row.runs for row in rows):
+            continue
+        chosen, *others = [row.runs for row in rows if row is not None]
+        for number, run in enumerate(chosen):
+            best = max(each[min(number, len(each) - 1)].records_per_second for each in others)
+            run.extra["of the better"] = run.records_per_second / best
 
 
 def add_shares(results: TableResults) -> None:

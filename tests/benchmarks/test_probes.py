@@ -11,7 +11,7 @@ from benchmarks.job import Measurement
 from benchmarks.probes.loop_hold import HoldMeter
 from benchmarks.probes.memory import growth_per_million
 from benchmarks.probes.serializers import NAMES, choose
-from benchmarks.sections.codecs import add_shares
+from benchmarks.sections.codecs import add_choices, add_shares
 from benchmarks.store import RowResults
 
 
@@ -37,6 +37,21 @@ def test_a_codecs_share_is_of_what_it_adds() -> None:
     add_shares(results)
     assert results["lz4"].runs[0].extra["share %"] == 75
     assert "share %" not in results["none"].runs[0].extra
+
+
+def test_what_was_chosen_is_held_to_the_better_of_the_others() -> None:
+    def rows(records: int) -> RowResults:
+        return RowResults([Measurement(records=records, seconds=1.0, cpu_seconds=1.0, sent=1)])
+
+    results = {
+        "lz4, as chosen": rows(90),
+        "lz4, on the loop": rows(100),
+        "lz4, on threads": rows(60),
+        "zstd, as chosen": rows(5),
+    }
+    add_choices(results)
+    assert results["lz4, as chosen"].runs[0].extra["of the better"] == 0.9
+    assert "of the better" not in results["zstd, as chosen"].runs[0].extra
 
 
 async def test_callbacks_are_timed_and_collections_taken_off() -> None:

@@ -87,6 +87,9 @@ def test_a_fold_needs_every_row_and_both_ends() -> None:
     assert judge(target(**flat), table("a", "b"), store(a=2)).reached is None
     assert judge(target(**flat), table("a"), store(a=2)).reached is None
     assert judge(target(row=None, fold="max"), table("a", "b"), store(a=2, b=5)).value == 5
+    least = {"row": None, "fold": "min", "between": ["b", "c"]}
+    assert judge(target(**least), table("a", "b", "c"), store(b=5, c=4)).value == 4
+    assert judge(target(**least), table("a", "b", "c"), store(a=1, b=5)).reached is None
 
 
 def test_the_table_shows_every_target(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
