@@ -8,8 +8,9 @@ import socket
 import time
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from confluent_kafka.schema_registry import (
@@ -35,6 +36,8 @@ from aioproducer.serializers import (
     SerializationContext,
     UnfitValueError,
 )
+from aioproducer.testing.judge import read_topic_async
+from tests.conftest import TopicFactory
 from tests.serializers.messages import Money, Order
 
 LINE = {
@@ -266,3 +269,54 @@ async def test_a_registry_that_is_away_bounds_the_wait_and_blocks_nobody(
             cause = caught.value.__cause__
             assert isinstance(cause, SchemaRegistryError)
             assert url in str(cause)
+
+
+@asynccontextmanager
+async def forwarding(port: int, schema_registry: str) -> AsyncIterator[None]:
+    """Have ``port`` lead to the registry."""
+    parts = urlsplit(schema_registry)
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            sink.write(data)
+            await sink.drain()
+        sink.close()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        other_reader, other_writer = await asyncio.open_connection(parts.hostname, parts.port)
+        for source, sink in ((reader, other_writer), (other_reader, writer)):
+            tasks.add(asyncio.create_task(pump(source, sink)))
+
+    server = await asyncio.start_server(accept, "127.0.0.1", port)
+    try:
+        yield
+    finally:
+        server.close()
+        if tasks:
+            await asyncio.wait(tasks, timeout=30)
+
+
+async def test_a_registry_that_comes_back_loses_nothing_and_no_order(
+    bootstrap: str, topic: TopicFactory, schema_registry: str
+) -> None:
+    place = topic()
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    url = f"http://127.0.0.1:{port}{urlsplit(schema_registry).path}"
+    async with AsyncExitStack() as stack:
+        registry = SchemaRegistry(url)
+        async with AsyncProducer(
+            bootstrap, value_serializer=AvroSerializer(V1, registry)
+        ) as producer:
+            sent = [producer.send(place, {"id": number}) for number in range(20)]
+            await asyncio.sleep(0.5)
+            assert not any(delivery.done() for delivery in sent)
+            await stack.enter_async_context(forwarding(port, schema_registry))
+            metadata = await asyncio.gather(*sent)
+        assert [each.offset for each in metadata] == list(range(20))
+        # Its connections end before the way there does.
+        await registry.close()
+    records = await read_topic_async(bootstrap, place)
+    assert [(record.value or b"")[5:] for record in records] == [bytes([2 * n]) for n in range(20)]
