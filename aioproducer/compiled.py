@@ -8,9 +8,11 @@ the sources are used all the same.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from importlib.util import spec_from_file_location
@@ -40,6 +42,13 @@ class SourcesOnly(MetaPathFinder):
 def prefer_sources() -> None:
     """Have this package's modules that are not imported yet imported from their sources."""
     sys.meta_path.insert(0, SourcesOnly())
+
+
+@cache
+def tell_once(logger: logging.Logger, version: str) -> None:
+    """Log which way the hot files run, once for each process."""
+    how = "compiled" if is_compiled(f"{_PACKAGE}.delivery") else "pure Python, uncompiled"
+    logger.info("aioproducer %s, %s", version, how)
 
 
 def is_compiled(name: str) -> bool:

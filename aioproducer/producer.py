@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 from aioproducer.checks import as_buffer, check_options, check_timeout, check_topic
 from aioproducer.closing import Closing
+from aioproducer.compiled import tell_once
 from aioproducer.config import ProducerConfig
 from aioproducer.core.lifecycle import LifeEvent, LifeState, transition
 from aioproducer.core.partitioner import Partitioner
@@ -213,6 +214,7 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
         producer is closed before the error is raised.
         """
         self._state = transition(self._state, LifeEvent.START)
+        tell_once(logger, __version__)
         for notice in self.config.notices:
             logger.info("[%s] %s", self.client_id, notice)
         self._bound_loop = get_running_loop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import aioproducer
-from aioproducer.compiled import VARIABLE, SourcesOnly, is_compiled
+from aioproducer.compiled import VARIABLE, SourcesOnly, is_compiled, tell_once
 
 PACKAGE = Path(aioproducer.__file__).parent
 HOT = sorted(PACKAGE.rglob("*.pxd"))
@@ -75,3 +76,13 @@ def test_sources_are_found_for_this_package_alone() -> None:
     assert finder.find_spec("aioproducer", None) is None
     assert finder.find_spec("json.decoder", [str(PACKAGE)]) is None
     assert finder.find_spec("aioproducer.nothing", [str(PACKAGE)]) is None
+
+
+def test_each_process_says_once_which_way_it_takes(caplog: pytest.LogCaptureFixture) -> None:
+    tell_once.cache_clear()
+    logger = logging.getLogger("aioproducer")
+    with caplog.at_level(logging.INFO, logger="aioproducer"):
+        for _ in range(3):
+            tell_once(logger, "1.2.3")
+    how = "compiled" if aioproducer.accelerated else "pure Python, uncompiled"
+    assert [record.getMessage() for record in caplog.records] == [f"aioproducer 1.2.3, {how}"]

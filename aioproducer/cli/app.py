@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from aioproducer import accelerated
 from aioproducer.advice.lab import BATCH_SIZES
 from aioproducer.cli import WRONG_USE
 from aioproducer.cli.compress_lab import LabOptions, run_lab
@@ -18,6 +19,8 @@ from aioproducer.errors import ConfigurationError, ProducerError
 from aioproducer.testing.where import VERSIONS
 from aioproducer.version import __version__
 from aioproducer.wire.compression import CODECS
+
+_BUILD = "compiled" if accelerated else "pure Python"
 
 FAILED = 1
 INTERRUPTED = 130
@@ -44,7 +47,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, message="%(version)s")
+@click.version_option(__version__, message=f"%(version)s, {_BUILD}")
 def app() -> None:
     """An asyncio-native producer client for Apache Kafka."""
 
