@@ -316,6 +316,10 @@ class Sender:
         failure = ProducerError(f"unexpected error while sending: {error!r}", persisted="maybe")
         failure.__cause__ = error
         self._refused([s for s in shipments if s.batch in s.queue.on_wire], failure)
+        for queue, batch in shipments:
+            # It had left the wire already, and nobody else will settle it.
+            if batch.fate.state is FateState.PENDING and batch not in queue.waiting:
+                self._ledger.failed(batch, failure.replica())
 
     def _lost(self, exchange: ProduceExchange, error: ProducerError) -> None:
         self._meters.producer.at(self._loop.time()).produce_lost += 1

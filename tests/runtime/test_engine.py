@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from aioproducer import AsyncProducer
+from aioproducer.core.batch import Batch
 from aioproducer.errors import (
     ClusterAuthorizationFailedError,
     FlushTimeoutError,
@@ -309,6 +310,31 @@ class TestCrash:
             monkeypatch.setattr("aioproducer.runtime.sender.judge_answer", fall_over)
             # Only an answer that says of an error is judged.
             cluster.topics["orders"].partitions[0].script.append(Verb(19))
+            hit, spared = await outcomes(
+                [producer.send("orders", b"w", partition=p) for p in (0, 1)]
+            )
+            assert isinstance(hit.__cause__, ZeroDivisionError)
+            assert hit.persisted == "maybe"
+            assert spared.offset == 1
+            assert (await producer.send("orders", b"x", partition=0)).offset >= 1
+
+    async def test_an_unexpected_error_after_the_wire_settles_the_batch_all_the_same(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.CRITICAL)
+        cluster = cluster_of(2)
+        async with running(cluster) as producer:
+            for partition in (0, 1):
+                await producer.send("orders", b"v", partition=partition)
+            meters = engine_of(producer).meters
+            count = meters.delivered
+
+            def fall_over(batch: Batch, now: float) -> None:
+                if batch.partition == 0 and batch.order == (2,):
+                    raise ZeroDivisionError("a bug")
+                count(batch, now)
+
+            monkeypatch.setattr(meters, "delivered", fall_over)
             hit, spared = await outcomes(
                 [producer.send("orders", b"w", partition=p) for p in (0, 1)]
             )
