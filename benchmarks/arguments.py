@@ -74,8 +74,8 @@ class Settings:
 _QUICK: dict[str, Any] = {
     "peers": ("aioproducer", "aiokafka", "confluent", "franz-go"),
     "rounds": 1,
-    "seconds": 0.6,
-    "warm_up": 0.3,
+    "seconds": 0.5,
+    "warm_up": 0.2,
     "latency_linger_ms": (0,),
     "latency_seconds": 1.0,
     "minutes": 1.6,

@@ -33,7 +33,15 @@ def idle_tables(settings: Settings) -> list[Table]:
 
 
 def import_tables(settings: Settings) -> list[Table]:
-    job = Job(peer=OURS, kind="import", value_size=1, linger_ms=0, seconds=5.0, warm_up=0.0)
+    job = Job(
+        peer=OURS,
+        kind="import",
+        value_size=1,
+        linger_ms=0,
+        seconds=5.0,
+        warm_up=0.0,
+        parameters={"times": 2.0 if settings.quick else 7.0},
+    )
     return [
         Table(
             section="import",

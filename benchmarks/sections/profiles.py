@@ -107,7 +107,7 @@ def _against(settings: Settings, name: str, rows: dict[str, Job], title: str) ->
             Column("records/batch", extra("records per batch"), ",.0f"),
         ],
         reference=list(rows)[-1] if name == "partitioner" else next(iter(rows)),
-        rounds=max(settings.rounds, 1) if settings.quick else settings.rounds + 2,
+        rounds=settings.rounds if settings.quick else settings.rounds + 2,
         label=name,
         noisy=("messages/s", "CPU s/M"),
     )
