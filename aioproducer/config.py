@@ -47,6 +47,7 @@ class ProducerConfig:
     max_in_flight_requests_per_connection: int
     partition_ordering: bool
     linger_ms: int
+    linger_adaptive: bool
     batch_size: int
     max_request_size: int
     compression_type: str

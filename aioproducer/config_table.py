@@ -250,6 +250,16 @@ _BATCHING = (
         minimum=0,
     ),
     _key(
+        "linger.adaptive",
+        Kind.BOOL,
+        False,
+        Group.BATCHING,
+        "Let a batch go at the end of the loop's turn while nothing is on its way to its broker, "
+        "and gather records until the answer comes while something is. `linger.ms` is then the "
+        "longest that a batch may wait.",
+        own=True,
+    ),
+    _key(
         "batch.size",
         Kind.INT,
         16384,

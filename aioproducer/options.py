@@ -22,6 +22,7 @@ class ProducerOptions(TypedDict, total=False):
     max_in_flight_requests_per_connection: int
     partition_ordering: bool
     linger_ms: int
+    linger_adaptive: bool
     batch_size: int
     max_request_size: int
     compression_type: Literal["none", "gzip", "snappy", "lz4", "zstd"]

@@ -24,6 +24,7 @@ _WHY_SEALED = {
     "flush": "flush() or close() asked for it",
     "expedite": "send_and_wait() or send_many() asked for it",
     "memory": "buffer.memory was short",
+    "idle": "nothing was on its way to its broker (linger.adaptive)",
 }
 
 

@@ -26,6 +26,7 @@ class Sealed(enum.Enum):
     FLUSH = "flush"
     EXPEDITE = "expedite"
     MEMORY = "memory"
+    IDLE = "idle"
 
 
 class Stamp(NamedTuple):

@@ -27,6 +27,7 @@ class ProducerSample(Sample):
         "records_sent", "batches_sent", "batch_bytes", "body_bytes", "produce_requests",
         "first_batches", "queue_time", "record_bytes", "records_first",
         "sealed_size", "sealed_linger", "sealed_flush", "sealed_expedite", "sealed_memory",
+        "sealed_idle",
         "produce_answers", "latency", "throttle", "produce_lost",
         "records_retried", "records_failed", "batches_split",
         "buffer_exhausted", "waits_begun", "waits", "wait_time", "memory_wait", "metadata_wait",
@@ -56,6 +57,7 @@ class ProducerSample(Sample):
     sealed_flush: int
     sealed_expedite: int
     sealed_memory: int
+    sealed_idle: int
     produce_answers: int
     latency: float
     throttle: float
@@ -301,5 +303,7 @@ def _leaves_first(
         producer.sealed_flush += 1
     elif why is Sealed.EXPEDITE:
         producer.sealed_expedite += 1
+    elif why is Sealed.IDLE:
+        producer.sealed_idle += 1
     else:
         producer.sealed_memory += 1

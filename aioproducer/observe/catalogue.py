@@ -334,6 +334,7 @@ _OWN = (
             ("flush", "`flush()` or `close()` was called"),
             ("expedite", "`send_and_wait()` or `send_many()` was called"),
             ("memory", "memory was short"),
+            ("idle", "nothing was on its way to their broker (`linger.adaptive`)"),
         )
     ),
     *_both("request-timeout", "timeouts", "requests",

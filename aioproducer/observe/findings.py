@@ -139,7 +139,7 @@ def _sealed(metrics: MetricsSnapshot) -> int:
     return (
         metrics.batch_sealed_size_total + metrics.batch_sealed_linger_total
         + metrics.batch_sealed_flush_total + metrics.batch_sealed_expedite_total
-        + metrics.batch_sealed_memory_total
+        + metrics.batch_sealed_memory_total + metrics.batch_sealed_idle_total
     )  # fmt: skip
 
 

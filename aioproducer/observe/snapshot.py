@@ -158,6 +158,7 @@ class MetricsSnapshot(Readable):
     batch_sealed_flush_total: int = 0
     batch_sealed_expedite_total: int = 0
     batch_sealed_memory_total: int = 0
+    batch_sealed_idle_total: int = 0
     request_timeout_rate: float = 0.0
     request_timeout_total: int = 0
     request_lost_rate: float = 0.0

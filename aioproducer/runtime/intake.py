@@ -124,6 +124,11 @@ class Intake:
         self._memory_line = self.admission.room.memory_line
         self._compressing = config.compression_type != "none"
         self._keep_order = config.partition_ordering or config.enable_idempotence
+        self._adaptive = config.linger_adaptive
+        # With it: the partitions whose open batch waits for an answer of their leader.
+        self._waiting_for_idle: dict[int, dict[PartitionQueue, None]] = {}
+        if self._adaptive:
+            sender.on_idle = self._broker_is_idle
         self._flushing = 0
         self._since_turn = 0
 
@@ -310,6 +315,8 @@ class Intake:
             self._scope.touch(topic.name, queue.index)
         self._sender.clock.start(queue, batch)
         why = self._reason_not_to_linger()
+        if why is None and self._adaptive:
+            why = self._reason_not_to_wait_for_answers(queue)
         if why is not None:
             batch.sealed = why
             fate.story.sealed(now)
@@ -324,6 +331,21 @@ class Intake:
         if self._flushing:
             return Sealed.FLUSH
         return Sealed.MEMORY if self._memory_line else None
+
+    def _reason_not_to_wait_for_answers(self, queue: PartitionQueue) -> Sealed | None:
+        """Return why a new batch may go at once; else it goes when its broker has answered all."""
+        leader = queue.leader
+        manager = self._cluster.manager(leader)
+        if manager is not None and manager.is_connected and not manager.in_flight:
+            return Sealed.IDLE
+        self._waiting_for_idle.setdefault(leader, {})[queue] = None
+        return None
+
+    def _broker_is_idle(self, node_id: int) -> None:
+        for queue in self._waiting_for_idle.pop(node_id, ()):
+            batch = queue.open
+            if batch is not None and batch.sealed is None and queue.leader == node_id:
+                self._seal(queue, batch, Sealed.IDLE)
 
     def _close_full(self, queue: PartitionQueue, now: float) -> None:
         batch = queue.close_open(Sealed.SIZE)

@@ -14,6 +14,7 @@ cdef class Sender:
     cdef object __weakref__
     cdef dict __dict__
     cdef public object _cluster
+    cdef public object on_idle
     cdef public object _config
     cdef public object _keeper
     cdef public object _loop

@@ -74,6 +74,8 @@ class Sender:
         self._lines: dict[int, deque[PartitionQueue]] = {}
         self._leaderless: dict[PartitionQueue, None] = {}
         self._retry_timers: dict[PartitionQueue, asyncio.TimerHandle] = {}
+        # Told of each broker to which nothing is on its way any more; for an adaptive linger.
+        self.on_idle: Callable[[int], None] | None = None
         self.clock = DeliveryClock(cluster.watch, config.delivery_timeout_ms / 1000, self._expire)
 
     # Into the lines
@@ -298,6 +300,8 @@ class Sender:
                 self._cluster.apply_hint(
                     queue.topic.name, queue.index, leader, epoch, response.node_endpoints
                 )
+        if self.on_idle is not None and manager is not None and not manager.in_flight:
+            self.on_idle(node_id)
 
     def _refused(self, shipments: Sequence[Shipment], error: ProducerError) -> None:
         """Fail what this broker's versions cannot carry."""
