@@ -49,7 +49,7 @@ async def test_the_figures_are_those_that_a_reader_of_the_topic_finds(
     assert metrics.batch_total >= 3
     assert metrics.ack_times.count == 2000
     assert 0 < metrics.ack_time_p50 <= metrics.ack_time_p99 <= metrics.ack_time_max
-    assert 0 < metrics.request_latency_avg
+    assert metrics.request_latency_avg > 0
     assert metrics.requests_in_flight == metrics.deliveries_outstanding == 0
     brokers = [node for node_id, node in metrics.nodes.items() if node_id >= 0]
     assert sum(node.response_total for node in brokers) > 0
@@ -60,8 +60,11 @@ async def test_findings_show_on_a_real_cluster_and_only_where_they_should(
 ) -> None:
     calm, hot = topic(partitions=3), topic(partitions=3)
     small = topic(configs={"max.message.bytes": "1000"})
-    limits = {"batching_from_rate": 1.0, "request_latency_ms": 5000.0,
-              "request_latency_critical_ms": 5000.0, "queue_time_ms": 5000.0}  # fmt: skip
+    # What a busy machine may have as well is not judged.
+    limits = {
+        "batching_from_rate": 1.0, "request_latency_ms": 9000.0, "queue_time_ms": 9000.0,
+        "request_latency_critical_ms": 9000.0, "loop_stalls_per_minute": 1000.0,
+    }  # fmt: skip
     async with AsyncProducer(bootstrap, linger_ms=20, compression_type="gzip") as producer:
         await drained(producer, calm, [b'{"order": %06d}' % n * 10 for n in range(2000)])
         assert producer.diagnose(limits).names == ()
@@ -97,14 +100,18 @@ async def test_slow_and_lost_answers_are_seen_told_and_survived(
         return 0.25 if frame.is_produce else None
 
     async with Proxy(bootstrap) as proxy, AsyncProducer(proxy.bootstrap_servers) as producer:
-        await producer.warm_up([name])
+        # The first record finds out whether the topic's leader knows it already.
+        await producer.send(name, b"v")
+        before = producer.metrics()
         proxy.on_answer = hold
         delivery = producer.send(name, b"v")
         await delivery
         finding = next(f for f in producer.diagnose() if f.name == "request_latency")
-        assert finding.figure >= 250
+        # The first record was answered at once.
+        assert finding.figure >= 100
         metrics = producer.metrics()
-        assert (metrics.request_lost_total, metrics.record_retry_total) == (1, 1)
+        assert metrics.request_lost_total == before.request_lost_total + 1
+        assert metrics.record_retry_total == before.record_retry_total + 1
         story = delivery.explain()
         what = [step.what for step in story.steps]
         assert what[-6:] == [
