@@ -51,7 +51,7 @@ async def produce(
                 assert engine.cluster._managers[node]._connection is connection
         assert engine.ledger.records_retried == 0
         metrics = producer.metrics()
-        assert metrics.successful_authentication_total == metrics.connection_creation_total
+        assert 0 < metrics.successful_authentication_total <= metrics.connection_creation_total
         assert metrics.successful_reauthentication_total > 0
         assert metrics.failed_reauthentication_total == 0
         assert metrics.reauthentication_latency_avg > 0
