@@ -10,6 +10,14 @@ cdef extern from "Python.h":
         _Allocate tp_alloc
 
 
+cdef extern from "pythread.h":
+    unsigned long PyThread_get_thread_ident()
+
+
+cdef inline unsigned long thread_ident():
+    return PyThread_get_thread_ident()
+
+
 cdef inline bytes join(tuple parts):
     cdef Py_ssize_t size = 0, length
     cdef PyObject* part

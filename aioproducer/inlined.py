@@ -7,6 +7,7 @@ that run compiled and not hold them equal.
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Callable
 
 Buffer = bytes | bytearray | memoryview
@@ -19,6 +20,10 @@ join: Callable[[tuple[Buffer, ...]], bytes] = b"".join
 
 row = tuple.__new__
 """Return a named tuple of a type past its constructor, which is a Python function."""
+
+
+thread_ident = threading.get_ident
+"""Return the number of the calling thread."""
 
 
 def words(data: bytes, count: int) -> tuple[int, ...]:

@@ -62,7 +62,7 @@ from aioproducer.runtime.failure_feed import FailureReader
 from aioproducer.runtime.security import Security
 from aioproducer.runtime.serializing import Answer, MoreThanBytes, let_go
 from aioproducer.runtime.supervisor import weakly
-from aioproducer.send_path import NO_LOOP, SendPath
+from aioproducer.send_path import SendPath
 from aioproducer.serializers import SerializerOf, resolve_serializer
 from aioproducer.signals import SignalDrain
 from aioproducer.transaction import TransactionTurn
@@ -241,7 +241,7 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
             self._state = transition(self._state, LifeEvent.CRASH)
             await self.close(0)
             raise
-        self._loop = self._bound_loop
+        self._bind(self._bound_loop)
         if self._serialize_key is None and self._serialize_value is None and self._chain is None:
             self._takes_plain = True
             if self._engine.transactions is None:
@@ -274,7 +274,7 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
         if self._bound_loop is not None and self._bound_loop is not get_running_loop():
             raise WrongLoopError("close() was called from another event loop than start()")
         self._state = transition(self._state, LifeEvent.CLOSE)
-        self._loop = NO_LOOP
+        self._unbind()
         self._closing = Closing(self._close(limit), self._hasten, name=f"{self.client_id}:close")
         return self._closing
 
@@ -799,6 +799,6 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
 
     def _crashed(self) -> None:
         # From now on the one comparison of send() fails, and _misuse() tells why.
-        self._loop = NO_LOOP
+        self._unbind()
         if self._state is LifeState.RUNNING:
             self._state = transition(self._state, LifeEvent.CRASH)

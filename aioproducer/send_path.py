@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
+import weakref
 from asyncio import _get_running_loop
 from collections.abc import Sequence
 from typing import Any
 
+from aioproducer import inlined
 from aioproducer.delivery import Delivery
 from aioproducer.records import Header
 from aioproducer.runtime.intake import Intake
 
 NO_LOOP = object()
+# CPython 3.11 asks the kernel for the process id each time it is asked for the running loop, which
+# took a twelfth of all CPU time. Its loops say in which thread they run; a fork is noticed below.
+_ASKS_THE_KERNEL = sys.version_info < (3, 12)
 NO_HEADERS: Sequence[Header] = ()
 
 
@@ -20,14 +28,27 @@ class SendPath:
     A class of its own, because it runs once per record and can be compiled.
     """
 
-    __slots__ = ("_loop", "_plain")
+    __slots__ = ("_by_thread", "_loop", "_plain")
 
     def __init__(self) -> None:
         # The loop while running, else no loop at all: one comparison tells a wrong caller, be it
         # another loop, a thread, a forked child or a producer that is not running.
-        self._loop: object = NO_LOOP
+        self._loop: Any = NO_LOOP
+        # Whether the loop's thread tells as much, with less ado.
+        self._by_thread = False
         # Set while plain bytes may go straight to their batch.
         self._plain: Intake | None = None
+
+    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take records from ``loop`` from now on."""
+        self._loop = loop
+        self._by_thread = _ASKS_THE_KERNEL and isinstance(loop, asyncio.BaseEventLoop)
+        _bound.add(self)
+
+    def _unbind(self) -> None:
+        """Take no more records."""
+        self._loop = NO_LOOP
+        self._by_thread = False
 
     def send(
         self,
@@ -64,7 +85,11 @@ class SendPath:
             and headers is NO_HEADERS
             and timeout is None
             and type(topic) is str
-            and _get_running_loop() is self._loop
+            and (
+                self._loop._thread_id == inlined.thread_ident()
+                if self._by_thread
+                else _get_running_loop() is self._loop
+            )
         ):
             delivery = plain.accept_plain(topic, key, value)
             if delivery is not None:
@@ -82,3 +107,16 @@ class SendPath:
         timeout: float | None,
     ) -> Delivery:
         raise NotImplementedError  # the producer's own
+
+
+_bound: weakref.WeakSet[SendPath] = weakref.WeakSet()
+
+
+def _leave_to_the_parent() -> None:
+    """In a forked child: the producers here are copies, whose loop and sockets are not ours."""
+    for path in _bound:
+        path._unbind()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_the_parent)

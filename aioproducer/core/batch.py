@@ -170,7 +170,9 @@ class Batch:
     def body(self) -> bytes:
         """The records, one after the other, as they are before compression."""
         if self._parts:
-            self._body = b"".join((self._body, *self._parts))
+            if self._body:
+                self._parts.insert(0, self._body)
+            self._body = b"".join(self._parts)
             self._parts = []
         return self._body
 
