@@ -7,9 +7,11 @@ cdef bytes _NO_HEADERS
 cdef list _VARINTS
 cdef list _ATTRIBUTES_AND_DELTAS
 
-cpdef bytes encode_record(
-    long long timestamp_delta, Py_ssize_t offset_delta, object key, object value, object headers
+cpdef bytes encode_head(
+    long long timestamp_delta, Py_ssize_t offset_delta, object key, Py_ssize_t value_size
 )
+
+cpdef bytes encode_tail(object headers)
 
 cpdef bytes size_prefix(Py_ssize_t size)
 

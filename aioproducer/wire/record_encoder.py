@@ -1,9 +1,10 @@
 # cython: annotation_typing=False, freethreading_compatible=True
 """Encode one record of a version 2 batch. Runs once per record: measured code.
 
-Two ideas carry it: the varints of small numbers are looked up instead of computed, and a record is
-joined in one call instead of field by field. A number outside the table makes the lookup raise
-IndexError, so the usual case pays for no range check.
+Three ideas carry it: the varints of small numbers are looked up instead of computed, what is small
+is joined in one call instead of field by field, and the value is left where it is until its batch is
+closed. A number outside the table makes the lookup raise IndexError, so the usual case pays for no
+range check.
 """
 
 from __future__ import annotations
@@ -33,14 +34,10 @@ _NO_HEADERS = b"\x00"
 _MAX_RECORD_OVERHEAD = 21
 
 
-def encode_record(
-    timestamp_delta: int,
-    offset_delta: int,
-    key: Buffer | None,
-    value: Buffer | None,
-    headers: Sequence[tuple[str, Buffer | None]],
+def encode_head(
+    timestamp_delta: int, offset_delta: int, key: Buffer | None, value_size: int
 ) -> bytes:
-    """Return a record without its length, which goes in front of it.
+    """Return what stands between a record's length and its value, of which a size of -1 is null.
 
     The deltas count from the first record; the one of the timestamp may be negative, that of the
     offset may not. A memoryview must be contiguous and of single bytes, for its size is taken by
@@ -55,13 +52,33 @@ def encode_record(
                 _VARINTS[offset_delta],
                 _NULL if key is None else _VARINTS[len(key)],
                 key or b"",
-                _NULL if value is None else _VARINTS[len(value)],
-                value or b"",
-                _encode_headers(headers) if headers else _NO_HEADERS,
+                _NULL if value_size < 0 else _VARINTS[value_size],
             )
         )
     except IndexError:
-        return _encode_any(timestamp_delta, offset_delta, key, value, headers)
+        return _encode_any_head(timestamp_delta, offset_delta, key, value_size)
+
+
+def encode_tail(headers: Sequence[tuple[str, Buffer | None]]) -> bytes:
+    """Return what stands behind a record's value: its headers."""
+    if not headers:
+        return _NO_HEADERS
+    try:
+        return _encode_headers(headers)
+    except IndexError:
+        return _encode_any_headers(headers)
+
+
+def encode_record(
+    timestamp_delta: int,
+    offset_delta: int,
+    key: Buffer | None,
+    value: Buffer | None,
+    headers: Sequence[tuple[str, Buffer | None]],
+) -> bytes:
+    """Return a record without its length, which goes in front of it."""
+    head = encode_head(timestamp_delta, offset_delta, key, -1 if value is None else len(value))
+    return b"".join((head, value or b"", encode_tail(headers)))
 
 
 def size_prefix(size: int) -> bytes:
@@ -119,21 +136,21 @@ def _encode_headers(headers: Sequence[tuple[str, Buffer | None]]) -> bytes:
     return encoded
 
 
-def _encode_any(
-    timestamp_delta: int,
-    offset_delta: int,
-    key: Buffer | None,
-    value: Buffer | None,
-    headers: Sequence[tuple[str, Buffer | None]],
+def _encode_any_head(
+    timestamp_delta: int, offset_delta: int, key: Buffer | None, value_size: int
 ) -> bytes:
     """Encode what has a number outside the table."""
     parts: list[Buffer] = [b"\x00", _varint(timestamp_delta), _varint(offset_delta)]
     parts += _field(key)
-    parts += _field(value)
-    parts.append(_varint(len(headers)))
-    for name, header_value in headers:
+    parts.append(_varint(value_size))
+    return b"".join(parts)
+
+
+def _encode_any_headers(headers: Sequence[tuple[str, Buffer | None]]) -> bytes:
+    parts: list[Buffer] = [_varint(len(headers))]
+    for name, value in headers:
         parts += _field(name.encode())
-        parts += _field(header_value)
+        parts += _field(value)
     return b"".join(parts)
 
 
