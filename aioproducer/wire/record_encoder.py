@@ -2,9 +2,9 @@
 """Encode one record of a version 2 batch. Runs once per record: measured code.
 
 Three ideas carry it: the varints of small numbers are looked up instead of computed, what is small
-is joined in one call instead of field by field, and the value is left where it is until its batch is
-closed. A number outside the table makes the lookup raise IndexError, so the usual case pays for no
-range check.
+is joined in one call instead of field by field, and the value is left where it is until its batch
+is closed. A number outside the table makes the lookup raise IndexError, so the usual case pays for
+no range check.
 """
 
 from __future__ import annotations
