@@ -18,8 +18,8 @@ from setuptools.command.build_ext import build_ext
 
 REQUIRED = os.environ.get("AIOPRODUCER_REQUIRE_EXTENSIONS", "") not in ("", "0")
 HERE = Path(__file__).parent
-# Its declarations are inlined where they are used; the module itself stays Python.
-INLINED = Path("aioproducer/inlined.py")
+# Their declarations are inlined where they are used; the modules themselves stay Python.
+INLINED = {Path("aioproducer/inlined.py"), Path("aioproducer/core/key_hash.py")}
 
 
 def extensions() -> list[Extension]:
@@ -43,7 +43,7 @@ def extensions() -> list[Extension]:
     modules = []
     for declarations in sorted(HERE.glob("aioproducer/**/*.pxd")):
         source = declarations.with_suffix(".py").relative_to(HERE)
-        if source == INLINED:
+        if source in INLINED:
             continue
         name = ".".join(source.with_suffix("").parts)
         modules.append(Extension(name, [source.as_posix()], extra_compile_args=flags))

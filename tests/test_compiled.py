@@ -16,7 +16,7 @@ from aioproducer.compiled import VARIABLE, SourcesOnly, is_compiled, tell_once
 
 PACKAGE = Path(aioproducer.__file__).parent
 HOT = sorted(PACKAGE.rglob("*.pxd"))
-INLINED = {"inlined"}
+INLINED = {"inlined", "key_hash"}
 
 _TELL = """
 import aioproducer, sys

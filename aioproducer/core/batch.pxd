@@ -35,7 +35,7 @@ cdef class Batch:
     cdef public object clock
 
     cpdef bint has_room(self, Py_ssize_t size)
-    @cython.locals(index=Py_ssize_t, value_size=Py_ssize_t, size=Py_ssize_t, head=bytes, tail=bytes,
+    @cython.locals(index=Py_ssize_t, value_size=Py_ssize_t, size=Py_ssize_t, head=bytes, tail=bytes, body=bytes,
         prefix=bytes, parts=list)
     cpdef Py_ssize_t append(self, long long timestamp_ms, object key, object value, object headers)
     cpdef bytes header(self, bint transactional=*)

@@ -1,7 +1,7 @@
 cimport cython
 from aioproducer.core.batch cimport Batch
 from aioproducer.core.memory_budget cimport MemoryBudget
-from aioproducer.core.murmur2 cimport murmur2
+from aioproducer.core cimport key_hash
 from aioproducer.core.partition_queue cimport PartitionQueue
 from aioproducer.core.topic_queues cimport TopicQueues
 from aioproducer.delivery cimport Delivery, Fate

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from aioproducer.config import ProducerConfig
+from aioproducer.core import key_hash
 from aioproducer.core.batch import Batch, Sealed
 from aioproducer.core.cluster_view import ClusterView, TopicView
 from aioproducer.core.memory_budget import RECORD_OVERHEAD, MemoryBudget
 from aioproducer.core.meters import Meters
-from aioproducer.core.murmur2 import murmur2, partition_of_key
+from aioproducer.core.murmur2 import partition_of_key
 from aioproducer.core.partition_queue import PartitionQueue
 from aioproducer.core.partitioner import Partitioner
 from aioproducer.core.producer_identity import SequenceState
@@ -152,7 +153,7 @@ class Intake:
         if size > self._largest_record or charge > self._budget.available:
             return None
         if key is not None:
-            queue = queues.partitions[(murmur2(key) & 0x7FFFFFFF) % queues.count]
+            queue = queues.partitions[(key_hash.hash_of(key) & 0x7FFFFFFF) % queues.count]
         elif self._chooses_freely:
             partition = queues.pick(self._batch_size, self._rng, self._unusable(queues))
             queue = queues.partitions[partition]
@@ -187,7 +188,7 @@ class Intake:
         if queues is None or queues.blocked or self._memory_line or size > self._largest_record:
             queue = None
         elif partition is None and key is not None and self._hash_keys:
-            queue = queues.partitions[(murmur2(key) & 0x7FFFFFFF) % queues.count]
+            queue = queues.partitions[(key_hash.hash_of(key) & 0x7FFFFFFF) % queues.count]
         else:
             try:
                 queue = self._router.route(

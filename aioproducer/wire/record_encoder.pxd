@@ -3,7 +3,6 @@ from aioproducer cimport inlined
 
 cdef Py_ssize_t _MAX_RECORD_OVERHEAD
 cdef bytes _NULL
-cdef bytes _NO_HEADERS
 cdef list _VARINTS
 cdef list _ATTRIBUTES_AND_DELTAS
 

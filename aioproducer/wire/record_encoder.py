@@ -28,7 +28,7 @@ _VARINTS = [_varint(value) for value in range(_TABLE_SIZE)]
 # Attributes (always 0) and timestamp delta stand side by side: one lookup for both.
 _ATTRIBUTES_AND_DELTAS = [b"\x00" + varint for varint in _VARINTS]
 _NULL = b"\x01"
-_NO_HEADERS = b"\x00"
+NO_HEADERS = b"\x00"
 
 # KafkaProducer refuses records by this bound, not by their exact size: so do we.
 _MAX_RECORD_OVERHEAD = 21
@@ -62,7 +62,7 @@ def encode_head(
 def encode_tail(headers: Sequence[tuple[str, Buffer | None]]) -> bytes:
     """Return what stands behind a record's value: its headers."""
     if not headers:
-        return _NO_HEADERS
+        return NO_HEADERS
     try:
         return _encode_headers(headers)
     except IndexError:
