@@ -31,6 +31,8 @@ cdef class Sender:
     cpdef bint has_work(self, object node_id)
     @cython.locals(batch=Batch, story=Story, exchange=ProduceExchange, now=double)
     cpdef object next_work(self, object node_id)
+    @cython.locals(batch=Batch, story=Story, connected_at=double, paused_until=double)
+    cdef _tell_stories(self, object shipments, object node_id, double now)
     @cython.locals(
         now=double, size=Py_ssize_t, queue=PartitionQueue, batch=Batch, following=Batch,
         shipments=list, again=list
