@@ -15,7 +15,8 @@ class Health:
     """The answer for a probe.
 
     ``live``: it can still do its work, now or later; when that is over, only a new producer helps.
-    ``ready``: it takes records and reaches the cluster. ``reasons`` say why not.
+    ``ready``: it takes records and, as far as it has had to ask, reaches the cluster: with nothing
+    to send it needs no connection. ``reasons`` say why not.
     """
 
     live: bool
@@ -40,10 +41,14 @@ def judge_health(state: LifeState, engine: Engine | None) -> Health:
     dead = tuple(_reasons_to_be_dead(state, engine))
     if state is not LifeState.RUNNING or engine is None:
         return Health(not dead, False, state.value, 0, dead or (f"the producer is {state.value}",))
-    managers = engine.cluster.managers().values()
-    connected = sum(manager.is_connected for manager in managers if manager.node_id >= 0)
-    reasons = (*dead, *_reasons_to_wait(engine, connected))
-    return Health(not dead, not reasons, state.value, connected, reasons)
+    reasons = (*dead, *_reasons_to_wait(engine))
+    return Health(not dead, not reasons, state.value, _brokers_connected(engine), reasons)
+
+
+def _brokers_connected(engine: Engine) -> int:
+    """Count the brokers; before anything is sent they are known by the addresses to begin with."""
+    connected = [m.node_id for m in engine.cluster.managers().values() if m.is_connected]
+    return sum(node_id >= 0 for node_id in connected) or len(connected)
 
 
 def _reasons_to_be_dead(state: LifeState, engine: Engine | None) -> Iterator[str]:
@@ -56,13 +61,18 @@ def _reasons_to_be_dead(state: LifeState, engine: Engine | None) -> Iterator[str
         yield f"transactions are over for good: {manager.scope.cause()}"
 
 
-def _reasons_to_wait(engine: Engine, connected: int) -> Iterator[str]:
+def _reasons_to_wait(engine: Engine) -> Iterator[str]:
     cluster = engine.cluster
+    trouble = cluster.trouble()
     if not cluster.view.brokers:
         yield "no broker has answered yet"
-    elif not connected:
+    elif cluster.is_cut_off:
         yield "connected to no broker"
-    trouble = cluster.trouble()
+        errors = (manager.last_error for manager in cluster.managers().values())
+        trouble = trouble or next(filter(None, errors), None)
+    elif cluster.last_error is None:
+        # Connections that idled out are no trouble: they are made anew when they are needed.
+        trouble = None
     if trouble is not None:
         yield str(trouble)
     if engine.budget.is_waiting_room_half_full:

@@ -150,6 +150,19 @@ class Cluster:
             f"still connecting to {', '.join(addresses)}: no answer yet", addresses=addresses
         )
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether no broker is connected although one is wanted; a resting producer needs none."""
+        brokers = [manager for node_id, manager in self._managers.items() if node_id >= 0]
+        if any(manager.is_connected for manager in brokers):
+            return False
+        if any(_is_out_of_reach(manager) for manager in brokers):
+            # The address to begin with may answer where the brokers' own ones do not.
+            return True
+        if any(manager.is_connected for manager in self._managers.values()):
+            return False
+        return self._trying_since is not None or self._update_wanted.is_set()
+
     def requests_in_flight(self) -> int:
         """Return how many requests await their answer."""
         return sum(manager.in_flight for manager in self._managers.values())
@@ -471,6 +484,12 @@ class Cluster:
                 self.last_error,
                 extra=event("cluster.unreachable", self._client_id, error=str(self.last_error)),
             )
+
+
+def _is_out_of_reach(manager: ConnectionManager) -> bool:
+    """Return whether a broker refused us, or could not be reached with what waits for it."""
+    waits = manager.stalled_since is not None
+    return isinstance(manager.last_error, AuthenticationError) or (waits and manager.failures > 0)
 
 
 def _nobody_ready(
