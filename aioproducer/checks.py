@@ -24,7 +24,9 @@ def check_topic(topic: object) -> str:
             f"{topic!r} is no topic name: 1 to 249 of the characters a-z A-Z 0-9 . _ -,"
             " and neither '.' nor '..'"
         )
-    return topic
+    # Of a subclass of str, an enumeration's member say, what it is made of: its own str() may be
+    # something else.
+    return str.__str__(topic)
 
 
 def check_partition(partition: object) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from functools import cache
 from importlib.abc import MetaPathFinder
@@ -20,6 +21,14 @@ from pathlib import Path
 from types import ModuleType
 
 VARIABLE = "AIOPRODUCER_PURE"
+HOT = (
+    "awaitable", "core.batch", "core.memory_budget", "core.murmur2", "core.partition_queue",
+    "core.produce_exchange", "core.producer_identity", "core.topic_queues", "delivery",
+    "runtime.delivery_clock", "runtime.intake", "runtime.ledger", "runtime.sender", "send_path",
+    "story", "wire.record_batch", "wire.record_encoder",
+)  # fmt: skip
+"""The modules that are compiled where that can be done: all of them, or none."""
+
 _PACKAGE = __name__.rpartition(".")[0]
 
 
@@ -56,5 +65,26 @@ def is_compiled(name: str) -> bool:
     return (sys.modules[name].__file__ or "").endswith(tuple(EXTENSION_SUFFIXES))
 
 
+def missing(suffixes: Sequence[str] = EXTENSION_SUFFIXES) -> list[str]:
+    """Return which modules lack an extension although others have one."""
+    here = Path(__file__).parent
+    there = {
+        name
+        for name in HOT
+        for suffix in suffixes
+        if here.joinpath(*name.split(".")).with_suffix(suffix).is_file()
+    }
+    return [name for name in HOT if name not in there] if there else []
+
+
 if os.environ.get(VARIABLE, "") not in ("", "0"):
+    prefer_sources()
+elif left_out := missing():
+    # One that was compiled against another cannot do without it.
+    warnings.warn(
+        f"aioproducer is only partly compiled ({', '.join(left_out)} missing) and runs as pure"
+        " Python; install it anew",
+        RuntimeWarning,
+        stacklevel=2,
+    )
     prefer_sources()

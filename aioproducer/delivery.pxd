@@ -42,7 +42,6 @@ cdef class Fate:
 
 
 @cython.final
-@cython.freelist(1024)
 cdef class Delivery(FutureOfMetadata):
     cdef object __weakref__
     cdef public bint _asyncio_future_blocking

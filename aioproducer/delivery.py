@@ -1,3 +1,4 @@
+# cython: nonecheck=True
 """Delivery: the awaitable that ``send()`` returns, and Fate: what becomes of a whole batch.
 
 A Delivery knows its batch's Fate and its own place in the batch. The Fate is settled once, for all
@@ -224,7 +225,10 @@ class Delivery(FutureOfMetadata):
         "_value_size",
     )
 
-    # Made by Fate.delivery().
+    def __init__(self) -> None:
+        raise TypeError("a Delivery is made by send()")
+
+    # What Fate.delivery() sets.
     _fate: Fate
     _index: int
     _timestamp_ms: int

@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -248,9 +249,9 @@ def _checked(record: object) -> Record[Any, Any]:
     """Return what an interceptor returned if it is a record that may be sent, else raise."""
     if not isinstance(record, Record):
         raise TypeError(f"on_send() returned {type(record).__name__} instead of a Record or None")
-    check_topic(record.topic)
+    topic = check_topic(record.topic)
     check_options(record.partition, record.timestamp_ms, record.headers)
-    return record
+    return record if topic is record.topic else replace(record, topic=topic)
 
 
 def _let_go(answer: Awaitable[Any]) -> None:

@@ -448,7 +448,8 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
             record = Record(check_topic(topic), value, key, partition, timestamp_ms, headers)
             return self._send_intercepted(self._chain, record, expedite, may_wait)
         if topic.__class__ is not str or topic not in self._known_topics:
-            self._known_topics.add(check_topic(topic))
+            topic = check_topic(topic)
+            self._known_topics.add(topic)
         if partition is not None or timestamp_ms is not None or headers != ():
             headers = check_options(partition, timestamp_ms, headers)
         try:
@@ -605,8 +606,8 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
         """
         check_timeout(timeout)
         engine = self._require_engine()
-        check_topic(topic)
-        return await engine.topics.partitions(topic, self._default_block_timeout(timeout))
+        name = check_topic(topic)
+        return await engine.topics.partitions(name, self._default_block_timeout(timeout))
 
     async def warm_up(self, topics: Iterable[str], *, timeout: float | None = None) -> None:
         """Fetch the metadata of ``topics`` and connect to their leaders.
@@ -637,7 +638,7 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
             key_bytes = key_bytes.now("key")
         if key_bytes is None:
             raise ValueError("a null key has no partition of its own")
-        return engine.intake.partition_of(topic, bytes(key_bytes), key)
+        return engine.intake.partition_of(check_topic(topic), bytes(key_bytes), key)
 
     def failures(self) -> FailureReader:
         """Return an async iterator of every record that finally fails from now on.

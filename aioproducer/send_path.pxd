@@ -1,6 +1,5 @@
 cimport cython
 from aioproducer cimport inlined
-from aioproducer.delivery cimport Delivery
 from aioproducer.runtime.intake cimport Intake
 
 cdef class SendPath:

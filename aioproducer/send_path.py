@@ -43,7 +43,7 @@ class SendPath:
         """Take records from ``loop`` from now on."""
         self._loop = loop
         self._by_thread = _ASKS_THE_KERNEL and isinstance(loop, asyncio.BaseEventLoop)
-        _bound.add(self)
+        _bound[id(self)] = self
 
     def _unbind(self) -> None:
         """Take no more records."""
@@ -75,6 +75,9 @@ class SendPath:
 
         Follows KafkaProducer.send, but never blocks the caller.
         """
+        if not isinstance(self, SendPath):
+            # Compiled code would take whatever it was called with for one.
+            raise TypeError(f"send() needs a producer, not {type(self).__name__}")
         plain = self._plain
         if (
             plain is not None
@@ -109,12 +112,13 @@ class SendPath:
         raise NotImplementedError  # the producer's own
 
 
-_bound: weakref.WeakSet[SendPath] = weakref.WeakSet()
+# By id, for a producer's class may say of equality and hash what it likes.
+_bound: weakref.WeakValueDictionary[int, SendPath] = weakref.WeakValueDictionary()
 
 
 def _leave_to_the_parent() -> None:
     """In a forked child: the producers here are copies, whose loop and sockets are not ours."""
-    for path in _bound:
+    for path in list(_bound.values()):
         path._unbind()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import aioproducer
+from aioproducer.compiled import HOT as HOT_MODULES
 from aioproducer.compiled import VARIABLE, SourcesOnly, is_compiled, tell_once
 
 PACKAGE = Path(aioproducer.__file__).parent
@@ -49,6 +51,26 @@ def test_what_is_compiled_is_used_otherwise(unset: str) -> None:
     assert accelerated == str(bool(there))
     assert {name.rpartition(".")[2] for name in modules} == there
     assert there in (set(), {path.stem for path in HOT} - INLINED)
+
+
+def test_the_list_of_what_is_compiled_is_complete() -> None:
+    names = {".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in HOT}
+    assert {name for name in names if name.rpartition(".")[2] not in INLINED} == set(HOT_MODULES)
+
+
+def test_a_package_that_is_partly_compiled_runs_from_its_sources(tmp_path: Path) -> None:
+    copy = tmp_path / "aioproducer"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
+    (copy / f"story{EXTENSION_SUFFIXES[0]}").write_bytes(b"no extension")
+    environment = {**os.environ, VARIABLE: ""}
+    environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), *sys.path])
+    code = "import aioproducer; print(aioproducer.__file__, aioproducer.accelerated)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60,
+        cwd=tmp_path, check=True,
+    )  # fmt: skip
+    assert run.stdout.split() == [str(copy / "__init__.py"), "False"]
+    assert "only partly compiled (awaitable, core.batch" in run.stderr
 
 
 def test_no_extension_is_older_than_its_source() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import typing
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from aioproducer import (
     AsyncProducer,
     ConfigurationError,
+    Delivery,
     DeliveryTimeoutError,
     LifeState,
     NotStartedError,
@@ -503,3 +505,32 @@ class TestCancelling:
             await asyncio.sleep(1)
 
         run(main())
+
+
+class TestUnusualCallers:
+    """What a compiled class must not fall over."""
+
+    def test_send_called_without_a_producer_is_refused(self) -> None:
+        for stranger in (None, object()):
+            with pytest.raises(TypeError, match="needs a producer"):
+                AsyncProducer.send(stranger, "orders", b"v")  # type: ignore[arg-type]
+
+    def test_nobody_makes_a_delivery_but_send(self) -> None:
+        with pytest.raises(TypeError, match="made by send"):
+            Delivery()
+        with pytest.raises(AttributeError):
+            assert Delivery.__new__(Delivery).topic
+
+    def test_the_types_of_send_can_be_asked_for(self) -> None:
+        assert typing.get_type_hints(AsyncProducer.send)["return"] is Delivery
+
+    async def test_a_producer_s_class_may_have_no_hash(self) -> None:
+        class Equal(AsyncProducer[bytes, bytes]):
+            def __eq__(self, other: object) -> bool:
+                return True
+
+            __hash__ = None  # type: ignore[assignment]
+
+        producer = Equal("127.0.0.1:1")
+        await producer.start()
+        await producer.close(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 from typing import Any
 
 import pytest
@@ -229,3 +230,19 @@ async def test_a_flush_waits_for_what_is_split_and_for_who_still_waits() -> None
         await producer.flush()
         assert all(delivery.done() for delivery in sent)
         assert len(values_of(cluster, "orders")) == 20
+
+
+async def test_a_topic_may_be_a_member_of_an_enumeration(self) -> None:
+    class Topic(str, enum.Enum):  # noqa: UP042 - its str() is not its value
+        ORDERS = "orders"
+
+    cluster = cluster_of()
+    async with running(cluster) as producer:
+        first, second = await asyncio.gather(
+            producer.send(Topic.ORDERS, b"a"), producer.send(Topic.ORDERS, b"b")
+        )
+        await producer.warm_up([Topic.ORDERS])
+        assert (first.topic, type(first.topic)) == ("orders", str)
+        assert second.offset == 1
+        assert len(await producer.partitions_for(Topic.ORDERS)) == 1
+        assert producer.partition_for(Topic.ORDERS, b"k") == 0
