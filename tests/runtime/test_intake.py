@@ -232,7 +232,7 @@ async def test_a_flush_waits_for_what_is_split_and_for_who_still_waits() -> None
         assert len(values_of(cluster, "orders")) == 20
 
 
-async def test_a_topic_may_be_a_member_of_an_enumeration(self) -> None:
+async def test_a_topic_may_be_a_member_of_an_enumeration() -> None:
     class Topic(str, enum.Enum):  # noqa: UP042 - its str() is not its value
         ORDERS = "orders"
 
