@@ -49,10 +49,12 @@ cdef class Intake:
         object value, object headers
     )
 
-    @cython.locals(topic=TopicQueues, fate=Fate, batch=Batch, now=double, story=Story)
-    cpdef Batch _open_batch(
+    @cython.locals(topic=TopicQueues, fate=Fate, now=double)
+    cpdef Batch _new_batch(
         self, PartitionQueue queue, long long timestamp_ms, Py_ssize_t size, object created
     )
+    @cython.locals(topic=TopicQueues, fate=Fate, now=double, story=Story)
+    cpdef _open(self, PartitionQueue queue, Batch batch)
     @cython.locals(batch=Batch)
     cpdef _close_full(self, PartitionQueue queue, double now)
     cpdef object _reason_not_to_linger(self)

@@ -221,12 +221,15 @@ class Intake:
         headers: Sequence[Header],
     ) -> Delivery:
         """Append a record of at most ``size`` bytes, for which there is memory."""
-        charge = size + RECORD_OVERHEAD
-        self._budget.available -= charge
         batch = queue.open
         if batch is None or batch.size * batch.growth + size > batch.limit:
-            batch = self._open_batch(queue, timestamp_ms, size, None)
+            batch = self._new_batch(queue, timestamp_ms, size, None)
+        # Whatever it raises, nothing was taken or opened yet.
         index = batch.append(timestamp_ms, key, value, headers)
+        if index == 0:
+            self._open(queue, batch)
+        charge = size + RECORD_OVERHEAD
+        self._budget.available -= charge
         batch.charged += charge
         return batch.fate.delivery(
             index,
@@ -286,31 +289,39 @@ class Intake:
         self._serializing.start(record, key, value)
         return delivery
 
-    def _open_batch(
+    def _new_batch(
         self, queue: PartitionQueue, timestamp_ms: int, size: int, created: float | None
     ) -> Batch:
-        """Close the partition's full batch, if any, and open one for a record of ``size``."""
+        """Return a batch for a record of ``size``, of which nobody knows yet."""
         now = self._loop.time()
-        if queue.open is not None:
-            self._close_full(queue, now)
         topic = queue.topic
-        topic.last_used = now
-        self._cluster.track(topic.name, now)
         fate = Fate(self._loop, topic.name, queue.index)
         fate.on_late = self._on_late
         fate.story = Story(now)
-        batch = Batch(
+        return Batch(
             topic.name,
             queue.index,
             fate,
-            order=queue.new_order(),
+            # It has none before it is opened.
+            order=(),
             created=now if created is None else created,
             opened=now,
             limit=max(self._batch_size, size + HEADER_SIZE),
             ratio=topic.ratio.estimate if self._compressing else 1.0,
             base_timestamp=timestamp_ms,
         )
+
+    def _open(self, queue: PartitionQueue, batch: Batch) -> None:
+        """Close the partition's full batch, if any, and open ``batch``, which has a record."""
+        now = batch.opened
+        if queue.open is not None:
+            self._close_full(queue, now)
+        topic = queue.topic
+        topic.last_used = now
+        self._cluster.track(topic.name, now)
+        batch.order = queue.new_order()
         queue.open = batch
+        fate = batch.fate
         self._ledger.opened(fate)
         if self._scope is not None:
             self._scope.touch(topic.name, queue.index)
@@ -320,11 +331,11 @@ class Intake:
             why = self._reason_not_to_wait_for_answers(queue)
         if why is not None:
             batch.sealed = why
-            fate.story.sealed(now)
+            if fate.story is not None:
+                fate.story.sealed(now)
             self._sender.offer(queue)
         else:
             self._wake_assembler(queue)
-        return batch
 
     def _reason_not_to_linger(self) -> Sealed | None:
         if self._linger <= 0:
@@ -554,11 +565,13 @@ class Intake:
             return
         batch = queue.open
         if batch is None or not batch.has_room(record.size):
-            batch = self._open_batch(queue, record.timestamp_ms, record.size, record.sent_at)
+            batch = self._new_batch(queue, record.timestamp_ms, record.size, record.sent_at)
+        index = batch.append(record.timestamp_ms, record.key, record.value, record.headers)
+        if index == 0:
+            self._open(queue, batch)
         elif record.sent_at < batch.created:
             batch.created = record.sent_at
             self._sender.clock.start(queue, batch)
-        index = batch.append(record.timestamp_ms, record.key, record.value, record.headers)
         batch.charged += charge
         self.admission.leave(record, (batch.fate,))
         if batch.fate.story is not None:

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, Protocol, TypeVar, cast, runtime_checkable
 
+from aioproducer.checks import check_headers
 from aioproducer.config_table import KAFKA_CLASSES
 from aioproducer.errors import ConfigurationError, SerializationError
 from aioproducer.records import Header
@@ -34,9 +35,19 @@ class SerializationContext:
     """May be set by a serializer that answers later: what it cannot go on for, to be named in the
     error of a record that waited in vain."""
 
-    def add_header(self, name: str, value: bytes | None) -> None:
-        """Have the record carry one more header, behind its own."""
-        self.added.append((name, value))
+    def add_header(self, name: str, value: Buffer | None) -> None:
+        """Have the record carry one more header, behind its own.
+
+        Raises :exc:`UnfitValueError` for what is no header; the record's error then says so.
+        """
+        try:
+            checked = check_headers(((name, value),))
+            name.encode()
+        except UnicodeEncodeError:
+            raise UnfitValueError("half a character in a header's key") from None
+        except TypeError as error:
+            raise UnfitValueError(str(error)) from None
+        self.added += checked
 
     def why(self) -> BaseException | None:
         """Return what the serializer cannot go on for, if it has said so."""

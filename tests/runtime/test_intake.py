@@ -14,8 +14,10 @@ from aioproducer.errors import (
     BufferExhaustedError,
     MetadataNotReadyError,
     PartitionerError,
+    ProducerError,
     RecordTooLargeError,
 )
+from aioproducer.serializers import SerializationContext
 from tests.fake_broker import Conduct, FakeCluster
 from tests.runtime.world import engine_of, now, outcomes, produced, running, values_of
 
@@ -246,3 +248,49 @@ async def test_a_topic_may_be_a_member_of_an_enumeration() -> None:
         assert second.offset == 1
         assert len(await producer.partitions_for(Topic.ORDERS)) == 1
         assert producer.partition_for(Topic.ORDERS, b"k") == 0
+
+
+class Unencodable:
+    """Adds a header that nothing can encode, past what would refuse it."""
+
+    def __init__(self, later: bool) -> None:
+        self.later = later
+
+    def serialize(self, value: bytes, context: SerializationContext) -> Any:
+        if not value.startswith(b"good"):
+            nonsense: Any = "no bytes"
+            context.added.append(("h", nonsense))
+        return self._answer(value) if self.later else value
+
+    async def _answer(self, value: bytes) -> bytes:
+        return value
+
+
+@pytest.mark.parametrize(
+    ("later", "before"),
+    [(False, []), (True, []), (False, [b"good"]), (False, [b"good" + bytes(300)])],
+)
+async def test_a_record_that_cannot_be_encoded_leaves_all_as_it_was(
+    later: bool, before: list[bytes]
+) -> None:
+    """Whether it needed a new batch, had room in the open one, or that one was full."""
+    cluster = cluster_of()
+    serializer = Unencodable(later)
+    async with running(
+        cluster, linger_ms=60_000, batch_size=350, value_serializer=serializer
+    ) as producer:
+        await producer.warm_up(["orders"])
+        engine = engine_of(producer)
+        sent = [producer.send("orders", value) for value in before]
+        queue = engine.intake.queues()[0]
+        known = (queue.open, queue.next_order, engine.budget.held, list(engine.ledger.unsettled))
+        for _ in range(3):
+            with pytest.raises((TypeError, ProducerError)):
+                await producer.send("orders", b"bad" + bytes(30))
+        found = (queue.open, queue.next_order, engine.budget.held, list(engine.ledger.unsettled))
+        assert found == known
+        assert (list(queue.waiting), queue.on_wire, engine.budget.waiting) == ([], [], 0)
+        sent.append(producer.send("orders", b"good too"))
+        await producer.flush()
+        assert [delivery.result().offset for delivery in sent] == list(range(len(sent)))
+    assert values_of(cluster, "orders") == [*before, b"good too"]

@@ -526,6 +526,32 @@ class TestHeaders:
             [("value-schema", b"7")],
         ]
 
+    @pytest.mark.parametrize("later", [False, True])
+    async def test_what_is_none_fails_its_record_alone(self, later: bool) -> None:
+        class Tagging:
+            def serialize(self, value: bytes, context: SerializationContext) -> Any:
+                if later:
+                    return self._later(value, context)
+                return self._tagged(value, context)
+
+            async def _later(self, value: bytes, context: SerializationContext) -> bytes:
+                return self._tagged(value, context)
+
+            def _tagged(self, value: bytes, context: SerializationContext) -> bytes:
+                tag: Any = value if value == b"good" else value.decode()
+                context.add_header("schema", tag)
+                return value
+
+        cluster = cluster_of(1)
+        async with running(cluster, value_serializer=Tagging()) as producer:
+            await producer.warm_up(["orders"])
+            words = "header 'schema' must be bytes or None, not str"
+            for _ in range(2):
+                with pytest.raises(SerializationError, match=words):
+                    await producer.send("orders", b"bad")
+                await producer.send("orders", b"good")
+        assert values_of(cluster, "orders") == [b"good", b"good"]
+
 
 class TestThreads:
     """A slow serializer may be given a thread."""

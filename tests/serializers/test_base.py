@@ -126,6 +126,38 @@ def test_headers_that_it_adds_come_with_its_bytes() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("schema", "v1", "header 'schema' must be bytes or None, not str"),
+        (b"schema", b"v1", "key must be str, not bytes"),
+        ("\ud800", b"v1", "half a character in a header's key"),
+    ],
+)
+def test_a_header_that_is_none_fails_the_record_in_plain_words(
+    name: Any, value: Any, words: str
+) -> None:
+    class Tagging:
+        def serialize(self, given: Any, context: SerializationContext) -> bytes:
+            try:
+                context.add_header(name, value)
+            finally:
+                assert not context.added
+            return b"v"
+
+    serialize = resolve_serializer(Tagging(), "value")
+    assert serialize is not None
+    with pytest.raises(SerializationError, match=words):
+        serialize(1, "orders", ())
+
+
+def test_a_header_is_as_it_was_when_it_was_added() -> None:
+    context, value = SerializationContext("orders", "value"), bytearray(b"v1")
+    context.add_header("schema", value)
+    value[:] = b"v2"
+    assert context.added == [("schema", b"v1")]
+
+
 def test_an_error_that_says_so_is_quoted() -> None:
     def refuse(value: object) -> bytes:
         raise UnfitValueError("amount: a number is wanted")
