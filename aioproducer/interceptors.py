@@ -32,6 +32,9 @@ MOST_PENDING = 10_000
 
 _METHODS = ("on_send", "on_acknowledgement")
 
+# What the user's code may raise. A cancellation is of something that it looked at or awaited.
+_FAILURES = (Exception, asyncio.CancelledError)
+
 
 class Interceptor(Generic[K, V]):
     """What an interceptor may do; any object with one of these methods serves.
@@ -104,7 +107,7 @@ class InterceptorChain:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._running = False
+        self._task: asyncio.Task[None] | None = None
 
     def bind(self, engine: Engine) -> None:
         """Count and log for ``engine`` from now on."""
@@ -121,7 +124,7 @@ class InterceptorChain:
                 changed = each.on_send(record)
                 if changed is not None:
                     record = _checked(changed)
-            except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+            except _FAILURES as error:
                 self._note(each, "on_send", error)
         return record
 
@@ -170,39 +173,46 @@ class InterceptorChain:
                 answer = each.on_acknowledgement(record, metadata, error)
                 if answer is not None and inspect.isawaitable(answer):
                     self._later(each, answer)
-            except Exception as failure:  # noqa: BLE001 - the user's code may raise anything
+            except _FAILURES as failure:
                 self._note(each, "on_acknowledgement", failure)
 
     def _later(self, interceptor: object, answer: Awaitable[Any]) -> None:
         engine = self._engine
         assert engine is not None
-        if len(self._pending) >= MOST_PENDING:
+        has_ended = self._task is not None and self._task.done()
+        if has_ended or len(self._pending) >= MOST_PENDING:
             engine.meters.producer.at(engine.now()).interceptor_dropped += 1
             _let_go(answer)
             return
         self._pending.append((interceptor, answer))
         self._idle.clear()
         self._wake.set()
-        if not self._running:
-            self._running = True
-            engine.supervisor.start(self._run(), name=f"{self._client_id}:interceptors")
+        if self._task is None:
+            name = f"{self._client_id}:interceptors"
+            self._task = engine.supervisor.start(self._run(), name=name)
 
     async def _run(self) -> None:
         """Await what interceptors returned, one after the other."""
+        own = asyncio.current_task()
+        assert own is not None
         try:
-            while True:
+            while not own.cancelling():
                 await self._wake.wait()
                 self._wake.clear()
-                while self._pending:
+                # One may have swallowed the end of this task.
+                while self._pending and not own.cancelling():
                     interceptor, answer = self._pending.popleft()
                     try:
                         await answer
-                    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+                    except _FAILURES as error:
+                        if own.cancelling():
+                            raise
                         self._note(interceptor, "on_acknowledgement", error)
                 self._idle.set()
         finally:
             while self._pending:
                 _let_go(self._pending.popleft()[1])
+            self._idle.set()
 
     async def _finish(self, timeout: float) -> None:
         """Give asynchronous interceptors up to ``timeout`` seconds for the last outcomes."""
@@ -222,7 +232,7 @@ class InterceptorChain:
             except Exception as error:  # noqa: BLE001 - the user's code may raise anything
                 self._note(each, "close", error)
 
-    def _note(self, interceptor: object, method: str, error: Exception) -> None:
+    def _note(self, interceptor: object, method: str, error: BaseException) -> None:
         engine, events = self._engine, self._events
         if engine is None or events is None:
             return

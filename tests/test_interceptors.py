@@ -5,12 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from aioproducer import AsyncProducer, ConfigurationError, Interceptor, ProducerError, Record
+from aioproducer import (
+    AsyncProducer,
+    ConfigurationError,
+    Interceptor,
+    LifeState,
+    ProducerError,
+    Record,
+)
 from aioproducer.interceptors import MOST_PENDING
 from tests.fake_broker import Conduct, FakeCluster
 from tests.fake_log import Verb
@@ -275,6 +283,57 @@ class TestOnAcknowledgement:
                     await asyncio.sleep(0)
                 assert producer.metrics().interceptor_dropped_total == 299
                 await producer.close(1)
+
+        run(main)
+
+    def test_a_cancellation_inside_one_is_its_own_failure(self) -> None:
+        """Something that it awaits was cancelled; its task was not."""
+
+        class AwaitsTheCancelled:
+            async def on_acknowledgement(self, *_: object) -> None:
+                gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                gone.cancel()
+                await gone
+
+        async def main() -> None:
+            async with running(cluster_of(), interceptors=[AwaitsTheCancelled()]) as producer:
+                for n in range(3):
+                    assert (await producer.send("orders", b"v")).offset == n
+                    await asyncio.sleep(0.1)
+                assert producer.state is LifeState.RUNNING
+                assert producer.metrics().interceptor_error_total == 3
+
+        run(main)
+
+    def test_one_that_swallows_its_cancelling_does_not_keep_the_producer_from_closing(self) -> None:
+        class Stubborn:
+            async def on_acknowledgement(self, *_: object) -> None:
+                with suppress(asyncio.CancelledError):
+                    await asyncio.Event().wait()
+
+        async def main() -> None:
+            async with running(cluster_of(), interceptors=[Stubborn()]) as producer:
+                await outcomes([producer.send("orders", b"v") for _ in range(3)])
+                async with asyncio.timeout(10):
+                    await producer.close(2)
+
+        run(main)
+
+    def test_one_that_raises_a_cancellation_harms_neither_the_others_nor_send(self) -> None:
+        class Cancels:
+            def on_send(self, record: object) -> None:
+                raise asyncio.CancelledError
+
+            def on_acknowledgement(self, *_: object) -> None:
+                raise asyncio.CancelledError
+
+        async def main() -> None:
+            listener = Listener()
+            async with running(cluster_of(), interceptors=[Cancels(), listener]) as producer:
+                await producer.send("orders", b"v")
+                await asyncio.sleep(0)
+                assert len(listener.told) == 1
+                assert producer.metrics().interceptor_error_total == 2
 
         run(main)
 
