@@ -2,7 +2,8 @@
 
 orjson writes it where that is installed, the standard library otherwise. Whatever orjson refuses
 (integers of more than 64 bits, keys that are no text) the standard library is asked for as well, so
-that both take the same values.
+that both take the same values. They write the same bytes, but for how they spell very small
+numbers.
 """
 
 from __future__ import annotations
@@ -153,4 +154,7 @@ def _orjson_dumps() -> Callable[[Any, Callable[[Any], Any]], bytes] | None:
         import orjson
     except ImportError:
         return None
-    return orjson.dumps
+    # By itself it writes whatever hangs on a dataclass, a cached property as well, and drops the
+    # seconds of an offset from UTC.
+    options = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+    return lambda value, default: orjson.dumps(value, default, options)

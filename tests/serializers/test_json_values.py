@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import functools
 import json
 import sys
 import uuid
@@ -26,6 +27,12 @@ plain_values = st.recursive(
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+values_without_fractions = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=10,
 )
@@ -55,8 +62,19 @@ def test_json_can_be_read_back(value: object) -> None:
         assert json.loads(serialize(value)) == value
 
 
+@given(values_without_fractions)
+def test_the_bytes_are_the_same_with_orjson_and_without(value: object) -> None:
+    """Fractions aside: how very small ones are spelled is left to the libraries."""
+    slow, quick = both()
+    assert quick(value) == slow(value)
+
+
 def test_it_is_compact_and_plain(library: str) -> None:
     assert JsonSerializer()({"b": [1, 2], "a": "ö"}) == '{"b":[1,2],"a":"ö"}'.encode()
+
+
+AMSTERDAM = datetime.timezone(datetime.timedelta(minutes=19, seconds=32))
+ORDER_TIME = datetime.datetime(2026, 3, 1, 12, 30, 0, 4, tzinfo=datetime.UTC)
 
 
 @dataclasses.dataclass
@@ -93,6 +111,37 @@ def test_dataclasses_dates_uuids_and_decimals_are_written(library: str) -> None:
         b'{"number":"123e4567-e89b-12d3-a456-426614174000","at":"2026-03-01T12:30:00+00:00",'
         b'"day":"2026-03-01","lines":[{"name":"tea","price":"2.50"}],"colour":"red"}'
     )
+
+
+@dataclasses.dataclass
+class Basket:
+    items: list[int]
+
+    @functools.cached_property
+    def total(self) -> int:
+        return sum(self.items)
+
+
+def test_what_hangs_on_a_dataclass_beside_its_fields_is_not_written(library: str) -> None:
+    basket = Basket([1, 2])
+    assert basket.total == 3
+    basket.session = "a secret"  # type: ignore[attr-defined]
+    assert JsonSerializer()({"basket": basket}) == b'{"basket":{"items":[1,2]}}'
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (datetime.datetime(1890, 1, 1, tzinfo=AMSTERDAM), "1890-01-01T00:00:00+00:19:32"),
+        (ORDER_TIME, "2026-03-01T12:30:00.000004+00:00"),
+        (datetime.date(2026, 3, 1), "2026-03-01"),
+        (datetime.time(1, 2, 3), "01:02:03"),
+    ],
+)
+def test_dates_are_iso_8601_to_the_second_of_the_offset(
+    library: str, value: object, text: str
+) -> None:
+    assert JsonSerializer()(value) == f'"{text}"'.encode()
 
 
 class Model(pydantic.BaseModel):
