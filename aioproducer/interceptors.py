@@ -11,7 +11,6 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Awaitable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -22,6 +21,7 @@ from aioproducer.errors import ConfigurationError, ProducerError
 from aioproducer.records import Record, RecordMetadata
 from aioproducer.runtime.engine import Engine
 from aioproducer.runtime.events import EventLog
+from aioproducer.runtime.patience import Patience
 from aioproducer.story import Waited
 
 K = TypeVar("K")
@@ -29,6 +29,9 @@ V = TypeVar("V")
 
 MOST_PENDING = 10_000
 """Acknowledgements that wait for asynchronous interceptors; what comes beyond is dropped."""
+
+_AT_THE_END_S = 1.0
+"""Seconds that an asynchronous interceptor has when the producer closes with no time left."""
 
 _METHODS = ("on_send", "on_acknowledgement")
 
@@ -214,13 +217,12 @@ class InterceptorChain:
                 _let_go(self._pending.popleft()[1])
             self._idle.set()
 
-    async def _finish(self, timeout: float) -> None:
-        """Give asynchronous interceptors up to ``timeout`` seconds for the last outcomes."""
-        # The callbacks of the last deliveries run in the next turn.
-        await asyncio.sleep(0)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await self._idle.wait()
+    async def _finish(self, patience: Patience) -> None:
+        """Tell asynchronous interceptors the last outcomes, as long as there is time."""
+        async with patience.step(_AT_THE_END_S):
+            # The callbacks of the last deliveries run in the next turn.
+            await asyncio.sleep(0)
+            await self._idle.wait()
 
     async def close(self) -> None:
         """Close the interceptors that can be closed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
@@ -22,7 +23,7 @@ from aioproducer import (
 from aioproducer.interceptors import MOST_PENDING
 from tests.fake_broker import Conduct, FakeCluster
 from tests.fake_log import Verb
-from tests.runtime.world import outcomes, running, values_of
+from tests.runtime.world import now, outcomes, running, values_of
 from tests.virtual_clock import VirtualClockLoop
 
 
@@ -260,10 +261,6 @@ class TestOnAcknowledgement:
         run(main)
 
     def test_one_that_hangs_does_not_keep_the_producer_from_closing(self) -> None:
-        class Hangs:
-            async def on_acknowledgement(self, *_: object) -> None:
-                await asyncio.Event().wait()
-
         async def main() -> None:
             async with running(cluster_of(), interceptors=[Hangs()]) as producer:
                 await outcomes([producer.send("orders", b"v") for _ in range(3)])
@@ -272,10 +269,6 @@ class TestOnAcknowledgement:
         run(main)
 
     def test_one_that_is_too_slow_loses_what_comes_beyond(self) -> None:
-        class Hangs:
-            async def on_acknowledgement(self, *_: object) -> None:
-                await asyncio.Event().wait()
-
         async def main() -> None:
             async with running(cluster_of(), interceptors=[Hangs()]) as producer:
                 for _ in range(MOST_PENDING // 100 + 3):
@@ -347,6 +340,84 @@ class TestOnAcknowledgement:
                 await producer.send("orders", b"v")
                 await asyncio.sleep(0.1)
                 assert producer.metrics().interceptor_error_total == 1
+
+        run(main)
+
+
+class Hangs:
+    """Never done with what it is told."""
+
+    async def on_acknowledgement(self, *_: object) -> None:
+        await asyncio.Event().wait()
+
+
+class TestTheWaitAtTheEnd:
+    """What asynchronous interceptors are still at when the producer closes, and who ends that."""
+
+    def test_closing_with_zero_ends_it(self) -> None:
+        async def main() -> None:
+            async with running(cluster_of(), interceptors=[Hangs()]) as producer:
+                await producer.send("orders", b"v")
+                first = asyncio.create_task(producer.close())
+                await asyncio.sleep(5)
+                before = now()
+                report = await producer.close(0)
+                assert now() == before
+                assert (await first) is report
+                assert report.delivered == 1
+
+        run(main)
+
+    def test_the_second_cancellation_ends_it(self) -> None:
+        async def main() -> None:
+            async with running(cluster_of(), interceptors=[Hangs()]) as producer:
+                await producer.send("orders", b"v")
+                for _ in range(2):
+                    closing = asyncio.create_task(producer.close())
+                    await asyncio.sleep(5)
+                    assert producer.state is LifeState.CLOSING
+                    closing.cancel()
+                    await asyncio.wait([closing])
+                before = now()
+                await producer.close()
+                assert now() == before
+
+        run(main)
+
+    def test_a_second_signal_ends_it(self) -> None:
+        async def main() -> None:
+            async with running(cluster_of(), interceptors=[Hangs()]) as producer:
+                await producer.send("orders", b"v")
+                producer.install_signal_drain((signal.SIGTERM,), timeout=60)
+                for state in (LifeState.CLOSING, LifeState.CLOSED):
+                    signal.raise_signal(signal.SIGTERM)
+                    await asyncio.sleep(5)
+                    assert producer.state is state
+
+        run(main)
+
+    def test_a_second_is_left_at_least(self) -> None:
+        async def main() -> None:
+            async with running(cluster_of(), interceptors=[Hangs()]) as producer:
+                await producer.send("orders", b"v")
+                before = now()
+                await asyncio.gather(producer.close(), producer.close(0))
+                assert now() - before == pytest.approx(1)
+
+        run(main)
+
+    def test_it_takes_no_time_once_their_task_is_gone(self) -> None:
+        async def main() -> None:
+            async with running(cluster_of(), interceptors=[Hangs()]) as producer:
+                await producer.send("orders", b"v")
+                await asyncio.sleep(0.1)
+                for task in asyncio.all_tasks():
+                    if task.get_name().endswith(":interceptors"):
+                        task.cancel()
+                await asyncio.sleep(0.1)
+                before = now()
+                await producer.close()
+                assert now() == before
 
         run(main)
 

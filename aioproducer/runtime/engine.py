@@ -34,10 +34,11 @@ from aioproducer.runtime.events import EventLog, event
 from aioproducer.runtime.failure_feed import FailureFeed
 from aioproducer.runtime.intake import Intake
 from aioproducer.runtime.ledger import Ledger
+from aioproducer.runtime.patience import Patience
 from aioproducer.runtime.producer_id import ProducerIdKeeper
 from aioproducer.runtime.security import Security
 from aioproducer.runtime.sender import Sender
-from aioproducer.runtime.stall import Alarm, StallWatch
+from aioproducer.runtime.stall import StallWatch
 from aioproducer.runtime.supervisor import Supervisor
 from aioproducer.runtime.topic_directory import TopicDirectory
 from aioproducer.wire.compression import Compressor
@@ -47,9 +48,6 @@ if TYPE_CHECKING:
     from aioproducer.runtime.transaction_manager import TransactionManager
 
 logger = logging.getLogger("aioproducer")
-
-_FOR_INTERCEPTORS_S = 1.0
-"""Seconds that asynchronous interceptors have at the end, even if there is no time left."""
 
 _FOR_TELEMETRY_S = 1.0
 """Seconds that the last push of metrics may take of the time that is left."""
@@ -85,15 +83,12 @@ class Engine:
         self._on_crash = on_crash
         self._client_id = client_id
         self.crash: BaseException | None = None
-        # Awaited, for so many seconds at most, once every record is settled.
-        self.before_end: Callable[[float], Awaitable[None]] | None = None
+        # Awaited once every record is settled.
+        self.before_end: Callable[[Patience], Awaitable[None]] | None = None
         self._loop = asyncio.get_running_loop()
         self.started_ms = round(time.time() * 1000)
         self.started_at = self._loop.time()
         self.batch_size = max(1, config.batch_size)
-        self._close_by = float("inf")
-        self._patience: asyncio.Timeout | None = None
-        self._hurry: Alarm | None = None
         self.supervisor = Supervisor(client_id, self._crashed)
         self.budget = MemoryBudget(config.buffer_memory)
         self.feed = FailureFeed()
@@ -105,6 +100,7 @@ class Engine:
             self.budget, self.feed, self.meters, self.events, self._memory_released
         )
         self.watch = StallWatch(client_id, self._is_busy, self._stalled)
+        self._patience = Patience(self.watch)
         self.cluster = Cluster(
             config,
             client_id,
@@ -242,18 +238,14 @@ class Engine:
 
         Cancelling it, as the end of the loop does, leaves no more time; all the rest is done.
         """
-        self._close_by = min(self._close_by, self._loop.time() + timeout)
+        patience = self._patience
+        patience.shorten(timeout)
         self.supervisor.expect_cancelling()
         try:
-            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
-                async with asyncio.timeout(None) as self._patience:
-                    left = self._close_by - self._loop.time()
-                    if self.crash is None and left > 0:
-                        await self._leave(left)
+            async with patience.step():
+                if self.crash is None and patience.left > 0:
+                    await self._leave(patience.left)
         finally:
-            self._patience = None
-            if self._hurry is not None:
-                self._hurry.cancel()
             abandoned = self.fail_everything(
                 ProducerClosedError("the producer was closed before the record was delivered")
             )
@@ -261,12 +253,9 @@ class Engine:
             if self.transactions is not None:
                 self.transactions.close(ProducerClosedError("the producer was closed"))
             if self.before_end is not None:
-                # What interceptors are told of the last records.
-                left = max(self._close_by - self._loop.time(), _FOR_INTERCEPTORS_S)
-                with contextlib.suppress(asyncio.CancelledError):
-                    await self.before_end(left)
+                await self.before_end(patience)
             if self.telemetry is not None:
-                left = min(max(self._close_by - self._loop.time(), 0), _FOR_TELEMETRY_S)
+                left = min(max(patience.left, 0), _FOR_TELEMETRY_S)
                 with contextlib.suppress(asyncio.CancelledError):
                     await self.telemetry.terminate(left)
             self.admission.close()
@@ -306,19 +295,8 @@ class Engine:
         task.add_done_callback(_forgotten.discard)
 
     def hasten(self, timeout: float) -> None:
-        """Have ``close()`` deliver for no more than ``timeout`` seconds from now."""
-        when = self._loop.time() + timeout
-        if when >= self._close_by:
-            return
-        self._close_by = when
-        if self._hurry is not None:
-            self._hurry.cancel()
-        if self._patience is not None:
-            self._hurry = self.watch.call_at(when, self._lose_patience)
-
-    def _lose_patience(self) -> None:
-        if self._patience is not None:
-            self._patience.reschedule(float("-inf"))
+        """Have ``close()`` go on for no more than ``timeout`` seconds from now."""
+        self._patience.shorten(timeout)
 
     async def _leave(self, timeout: float) -> None:
         if self.transactions is None:
