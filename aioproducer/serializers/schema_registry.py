@@ -18,6 +18,7 @@ T = TypeVar("T")
 _BASE_MS, _MAXIMUM_MS = 100, 5_000
 _REQUEST_SECONDS = 10
 _RETRIABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
+_SCHEMES = ("http://", "https://", "mock://")
 _INSTALL = "pip install 'aioproducer[registry]'"
 
 
@@ -44,6 +45,8 @@ class SchemaRegistry:
     def __init__(
         self, url: str, config: Mapping[str, Any] | None = None, *, patience: float = 60.0
     ) -> None:
+        # What may be shown of the address.
+        self._names = ", ".join(_without_secrets(url))
         self._config = {
             "timeout": _REQUEST_SECONDS,
             # It retries here instead, where the record that waits can tell what for.
@@ -55,8 +58,6 @@ class SchemaRegistry:
         self._rng = random.Random()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_mock = url.startswith("mock://")
-        # What may be shown of the address.
-        self._names = ", ".join(_without_secrets(each) for each in url.split(","))
         self._client = self._connect()
 
     def _connect(self) -> Any:
@@ -222,6 +223,41 @@ def _name(error: Exception) -> str:
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
-def _without_secrets(url: str) -> str:
-    parts = urlsplit(url.strip())
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+def _without_secrets(url: object) -> list[str]:
+    """Return the addresses in ``url`` as they may be shown; raises where they are none.
+
+    Nothing of one that is malformed is quoted: who knows what in it is the password.
+    """
+    if not isinstance(url, str):
+        raise ConfigurationError(
+            f"the schema registry's url must be str, not {type(url).__name__}",
+            what_next="Give several as one text, separated by commas.",
+        )
+    found = []
+    addresses = url.split(",")
+    for number, address in enumerate(addresses, 1):
+        try:
+            found.append(_shown(address.strip()))
+        except ValueError as error:
+            which = f", address {number} of {len(addresses)}" if len(addresses) > 1 else ""
+            raise ConfigurationError(
+                f"the schema registry's url{which}: {error}",
+                what_next="Write http://host:8081; in a user or password a comma is %2C, # is %23,"
+                " / is %2F, @ is %40.",
+            ) from None
+    return found
+
+
+def _shown(address: str) -> str:
+    if not address.startswith(_SCHEMES):
+        raise ValueError("it does not begin with http:// or https://")
+    try:
+        parts = urlsplit(address)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("its host or its port is malformed") from None
+    if "@" in parts.path + parts.query + parts.fragment:
+        raise ValueError("there is an @ behind its host")
+    if not host:
+        raise ValueError("it has no host")
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

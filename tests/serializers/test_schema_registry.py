@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import traceback
 from typing import Any
 
 import httpx2
@@ -98,13 +99,42 @@ async def test_a_registry_that_is_not_there_is_named_without_its_password() -> N
     assert "secret" not in repr(registry)
 
 
-@pytest.mark.parametrize(
-    ("url", "config"),
-    [("registry:8081", {}), ("http://registry", {"basic.auth.user.info": "nobody"})],
-)
-def test_a_wrong_configuration_is_told_at_once(url: str, config: dict[str, Any]) -> None:
+def test_a_wrong_configuration_is_told_at_once() -> None:
     with pytest.raises(ConfigurationError, match="refuses"):
-        SchemaRegistry(url, config)
+        SchemaRegistry("http://registry", {"basic.auth.user.info": "nobody"})
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("registry:8081", "url: it does not begin with http://"),
+        ("ada:hunter2@registry:8081", "does not begin"),
+        ("http://ada:hunter2#x@registry:8081", "host or its port is malformed"),
+        ("http://ada:x#hunter2@registry:8081", "host or its port is malformed"),
+        ("http://ada:1#hunter2@registry:8081", "@ behind its host"),
+        ("http://ada:1/hunter2@registry:8081", "@ behind its host"),
+        ("http://ada:x,hunter2@registry:8081", "address 1 of 2: its host or its port"),
+        ("http://ada:hunter2,x@registry:8081", "address 1 of 2: its host or its port"),
+        ("http://ada:1,hunter2@registry:8081", "address 2 of 2: it does not begin"),
+        ("http://ada:hunter2@[x", "malformed"),
+        ("http://[x", "malformed"),
+        ("http://registry:port", "malformed"),
+        ("http://", "no host"),
+        ("", "does not begin"),
+        (["http://registry:8081"], "must be str, not list"),
+        (None, "must be str, not NoneType"),
+    ],
+)
+def test_a_malformed_address_is_told_without_quoting_it(url: Any, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        SchemaRegistry(url)
+    told = "".join(traceback.format_exception(caught.value, limit=0)) + caught.value.what_next
+    assert "hunter2" not in told
+
+
+def test_of_an_address_only_what_is_no_secret_is_shown() -> None:
+    registry = SchemaRegistry("http://ada:hunter%2C2@[::1]:8081/path?token=x, https://other")
+    assert repr(registry) == "<SchemaRegistry http://[::1]:8081/path, https://other>"
 
 
 def test_another_loop_gets_connections_of_its_own() -> None:
