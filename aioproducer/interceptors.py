@@ -22,6 +22,7 @@ from aioproducer.records import Record, RecordMetadata
 from aioproducer.runtime.engine import Engine
 from aioproducer.runtime.events import EventLog
 from aioproducer.runtime.patience import Patience
+from aioproducer.runtime.stall import StallWatch
 from aioproducer.story import Waited
 
 K = TypeVar("K")
@@ -69,7 +70,11 @@ class Interceptor(Generic[K, V]):
         return None
 
     def close(self) -> Awaitable[None] | None:
-        """Let go of what the interceptor holds; called once, when the producer is closed."""
+        """Let go of what the interceptor holds; called once, when the producer is closed.
+
+        An ``async def`` has the time that is left for closing, and a second at least. A producer
+        that was collected without ``close()`` closes its interceptors too.
+        """
         return None
 
 
@@ -218,21 +223,46 @@ class InterceptorChain:
             self._idle.set()
 
     async def _finish(self, patience: Patience) -> None:
-        """Tell asynchronous interceptors the last outcomes, as long as there is time."""
+        """Tell asynchronous interceptors the last outcomes, then close all, as time allows."""
         async with patience.step(_AT_THE_END_S):
             # The callbacks of the last deliveries run in the next turn.
             await asyncio.sleep(0)
             await self._idle.wait()
+        if self._task is not None and self._engine is not None:
+            self._engine.supervisor.dismiss(self._task)
+            async with patience.step(_AT_THE_END_S):
+                await asyncio.wait([self._task])
+        await self._close(patience)
 
-    async def close(self) -> None:
-        """Close the interceptors that can be closed."""
+    async def close_unused(self) -> None:
+        """Close the interceptors of a producer that never was started."""
+        patience = Patience(StallWatch(self._client_id))
+        patience.shorten(0)
+        await self._close(patience)
+
+    async def _close(self, patience: Patience) -> None:
         for each in self._all:
-            try:
-                answer = each.close() if callable(getattr(each, "close", None)) else None
-                if inspect.isawaitable(answer):
-                    await answer
-            except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-                self._note(each, "close", error)
+            if not callable(getattr(each, "close", None)):
+                continue
+            async with patience.step(_AT_THE_END_S) as clock:
+                await self._close_one(each)
+            if clock.expired():
+                self._note(each, "close", TimeoutError("not done when the time was over"))
+
+    async def _close_one(self, interceptor: Any) -> None:
+        own = asyncio.current_task()
+        assert own is not None
+        cancelled = own.cancelling()
+        try:
+            answer = interceptor.close()
+            if inspect.isawaitable(answer):
+                await answer
+        except asyncio.CancelledError as error:
+            if own.cancelling() > cancelled:
+                raise
+            self._note(interceptor, "close", error)
+        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+            self._note(interceptor, "close", error)
 
     def _note(self, interceptor: object, method: str, error: BaseException) -> None:
         engine, events = self._engine, self._events

@@ -287,8 +287,8 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
         try:
             if self._engine is not None:
                 report = await self._engine.close(timeout)
-            if self._chain is not None:
-                await self._chain.close()
+            elif self._chain is not None:
+                await self._chain.close_unused()
         finally:
             self._state = transition(self._state, LifeEvent.ENDED)
             for drain in self._drains:

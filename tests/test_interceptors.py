@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import Callable, Coroutine
@@ -23,7 +24,7 @@ from aioproducer import (
 from aioproducer.interceptors import MOST_PENDING
 from tests.fake_broker import Conduct, FakeCluster
 from tests.fake_log import Verb
-from tests.runtime.world import now, outcomes, running, values_of
+from tests.runtime.world import now, outcomes, running, values_of, virtual_loop
 from tests.virtual_clock import VirtualClockLoop
 
 
@@ -439,6 +440,109 @@ def test_interceptors_are_closed_with_the_producer() -> None:
         async with running(cluster_of(), interceptors=[Plain("a"), Later("b")]) as producer:
             await producer.send("orders", b"v")
         assert closed == ["a", "b"]
+
+    run(main)
+
+
+class HangsInClose(Tagger):
+    async def close(self) -> None:
+        await asyncio.Event().wait()
+
+
+class NotesItsClose(Tagger):
+    closed = 0
+
+    async def close(self) -> None:
+        await asyncio.sleep(0)
+        self.closed += 1
+
+
+@pytest.mark.parametrize("timeout", [0, 5])
+def test_one_that_hangs_in_its_close_gets_the_time_that_is_left(
+    timeout: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        behind = NotesItsClose("behind")
+        interceptors = [HangsInClose("hangs"), behind]
+        async with running(cluster_of(), interceptors=interceptors) as producer:
+            await producer.send("orders", b"v")
+            before = now()
+            async with asyncio.timeout(1000):
+                await producer.close(timeout)
+            assert now() - before == pytest.approx(max(timeout, 1))
+            assert behind.closed == 1
+            assert producer.metrics().interceptor_error_total == 1
+
+    run(main)
+    assert "HangsInClose.close() raised TimeoutError" in caplog.text
+
+
+def test_whoever_forces_ends_the_wait_for_their_closing() -> None:
+    async def main() -> None:
+        behind = NotesItsClose("behind")
+        interceptors = [HangsInClose("hangs"), behind]
+        async with running(cluster_of(), interceptors=interceptors) as producer:
+            closing = asyncio.create_task(producer.close())
+            await asyncio.sleep(5)
+            before = now()
+            async with asyncio.timeout(1000):
+                await producer.close(0)
+            assert now() == before
+            assert behind.closed == 1
+            await closing
+
+    run(main)
+
+
+def test_those_of_a_producer_that_never_started_are_closed_too() -> None:
+    async def main() -> None:
+        first, last = NotesItsClose("first"), NotesItsClose("last")
+        producer = AsyncProducer(
+            "localhost:9092", interceptors=[first, HangsInClose("hangs"), last]
+        )
+        async with asyncio.timeout(1000):
+            await producer.close()
+        assert (first.closed, last.closed) == (1, 1)
+
+    run(main)
+
+
+def test_a_cancellation_inside_their_closing_is_a_failure_of_one() -> None:
+    class AwaitsTheCancelled(Tagger):
+        async def close(self) -> None:
+            raise asyncio.CancelledError
+
+    async def main() -> None:
+        behind = NotesItsClose("behind")
+        interceptors = [AwaitsTheCancelled("first"), behind]
+        async with running(cluster_of(), interceptors=interceptors) as producer:
+            await producer.close()
+            assert producer.metrics().interceptor_error_total == 1
+            assert (behind.closed, producer.state) == (1, LifeState.CLOSED)
+
+    run(main)
+
+
+def test_those_of_a_producer_that_was_dropped_are_told_and_closed() -> None:
+    class Both(Listener):
+        closed = 0
+
+        def close(self) -> None:
+            assert len(self.told) == 1
+            self.closed += 1
+
+    async def main() -> None:
+        cluster, both = cluster_of(), Both()
+        virtual_loop().network = cluster
+        producer: Any = AsyncProducer(cluster.bootstrap, interceptors=[both])
+        await producer.start()
+        delivery = producer.send("orders", b"v")
+        with pytest.warns(ResourceWarning, match="was not closed"):
+            del producer
+            gc.collect()
+        assert (await delivery).offset == 0
+        await asyncio.sleep(1)
+        assert both.closed == 1
 
     run(main)
 
