@@ -98,7 +98,9 @@ class Registered(ABC, Generic[T]):
         assert registry is not None
 
         def ask(call: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
-            return registry.ask(call, lambda error: self._troubles.__setitem__(key, error))
+            return registry.ask(
+                call, lambda error: self._troubles.__setitem__(key, error), (self, key)
+            )
 
         try:
             first = _FirstRecord(context, self._subject, self._in_header)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -17,6 +17,10 @@ T = TypeVar("T")
 
 _BASE_MS, _MAXIMUM_MS = 100, 5_000
 _REQUEST_SECONDS = 10
+_REMEMBERED_SECONDS = 1
+_CREDENTIALS = object()
+# Of a token that could not be had.
+_NO_STATUS = -1
 _RETRIABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
 _SCHEMES = ("http://", "https://", "mock://")
 _INSTALL = "pip install 'aioproducer[registry]'"
@@ -58,6 +62,7 @@ class SchemaRegistry:
         self._rng = random.Random()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_mock = url.startswith("mock://")
+        self._refusals: dict[Hashable, tuple[float, SchemaRegistryError]] = {}
         self._client = self._connect()
 
     def _connect(self) -> Any:
@@ -82,13 +87,17 @@ class SchemaRegistry:
         self,
         call: Callable[[], Awaitable[T]],
         on_trouble: Callable[[SchemaRegistryError], None] = lambda error: None,
+        about: Hashable = None,
     ) -> T:
         """Return what ``call`` returns, again and again while its failure may pass.
 
         Each such failure is told to ``on_trouble``. Raises :exc:`SchemaRegistryError`, and what
-        has nothing to do with the registry as it is. Cancelling ends it.
+        has nothing to do with the registry as it is. For a second after one that will not pass
+        nobody asks ``about`` the same again; of credentials, nobody asks at all: accounts are
+        locked for less. Cancelling ends it.
         """
         loop = asyncio.get_running_loop()
+        self._raise_remembered((about, _CREDENTIALS), loop.time())
         give_up = loop.time() + self._patience
         attempt = 0
         while True:
@@ -100,11 +109,29 @@ class SchemaRegistry:
                 if failure is None:
                     raise
                 pause = backoff_ms(_BASE_MS, _MAXIMUM_MS, attempt, self._rng) / 1000
+                if not failure.retriable:
+                    self._remember(failure, about, loop.time())
                 if not failure.retriable or loop.time() + pause > give_up:
                     raise failure from error
                 on_trouble(failure)
             attempt += 1
             await asyncio.sleep(pause)
+
+    def _remember(self, refusal: SchemaRegistryError, about: Hashable, now: float) -> None:
+        if refusal.status in (401, _NO_STATUS):
+            about = _CREDENTIALS
+        if about is not None:
+            self._refusals[about] = (now, refusal.replica())
+
+    def _raise_remembered(self, about: tuple[Hashable, ...], now: float) -> None:
+        for key in about:
+            since, refusal = self._refusals.get(key, (0.0, None))
+            if refusal is None:
+                continue
+            # The clock of another loop may be behind.
+            if since <= now < since + _REMEMBERED_SECONDS:
+                raise refusal.replica()
+            del self._refusals[key]
 
     def _judge(self, error: Exception) -> SchemaRegistryError | None:
         theirs = modules()

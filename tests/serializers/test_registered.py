@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 import pytest
 from confluent_kafka.schema_registry import Schema
+from confluent_kafka.schema_registry.error import OAuthTokenError
 from confluent_kafka.schema_registry.error import SchemaRegistryError as TheirError
 
 from aioproducer.errors import (
@@ -107,6 +108,7 @@ class TestRegistering:
             await written(serializer, VALUE)
         assert (caught.value.status, caught.value.retriable) == (404, False)
         await client.register_schema("orders-value", Schema(json.dumps(ORDER), "AVRO"))
+        await asyncio.sleep(1)
         assert await written(serializer, VALUE) == DATA
         assert client.calls == ["lookup", "register", "lookup"]
 
@@ -191,15 +193,46 @@ class TestHeader:
 
 
 class TestFailures:
-    """What the registry refuses fails those who asked, and nobody after them."""
+    """What the registry refuses fails those who ask within a second, and nobody after them."""
 
-    async def test_a_failed_registration_is_not_remembered(self) -> None:
+    async def test_a_failed_registration_is_remembered_for_a_second(self) -> None:
+        registry, client = troubled()
+        client.failures = [INCOMPATIBLE]
+        serializer = AvroSerializer(ORDER, registry)
+        for _ in range(9):
+            with pytest.raises(SchemaRegistryError, match="not compatible") as caught:
+                await written(serializer, VALUE)
+            assert caught.value.status == 409
+            await asyncio.sleep(0.1)
+        assert client.calls == ["register"]
+        await asyncio.sleep(0.1)
+        assert await written(serializer, VALUE) == DATA
+
+    async def test_what_is_refused_of_one_topic_is_asked_of_another(self) -> None:
         registry, client = troubled()
         client.failures = [INCOMPATIBLE]
         serializer = AvroSerializer(ORDER, registry)
         with pytest.raises(SchemaRegistryError, match="not compatible"):
             await written(serializer, VALUE)
-        assert await written(serializer, VALUE) == DATA
+        assert await written(serializer, VALUE, context("payments")) == DATA
+
+    @pytest.mark.parametrize(
+        "refusal", [TheirError(401, 401, "Unauthorized"), OAuthTokenError("none")]
+    )
+    async def test_refused_credentials_are_shown_once_a_second_whatever_is_asked(
+        self, refusal: Exception
+    ) -> None:
+        registry, client = troubled()
+        client.always = refusal
+        serializers = [AvroSerializer(ORDER, registry) for _ in range(2)]
+        for number in range(40):
+            with pytest.raises(SchemaRegistryError):
+                await written(serializers[number % 2], VALUE, context(f"topic-{number}"))
+            await asyncio.sleep(0.1)
+        assert 3 <= len(client.calls) <= 4
+        client.always = None
+        await asyncio.sleep(1)
+        assert await written(serializers[0], VALUE) == DATA
 
     async def test_all_who_waited_for_it_are_told(self) -> None:
         registry, client = troubled()
@@ -272,6 +305,7 @@ class TestInAProducer:
             assert isinstance(caught.value, SchemaRegistryError)
             assert caught.value.topic == "orders"
             assert not caught.value.retriable
+            await asyncio.sleep(1)
             assert (await producer.send("orders", VALUE)).offset == 0
 
 

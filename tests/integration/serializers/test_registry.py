@@ -178,9 +178,10 @@ class TestEvolution:
             assert (caught.value.status, caught.value.retriable) == (409, False)
             assert "default" in caught.value.what_next
         assert await written(first, {"id": 3}, name)
-        # Once the subject allows it, the same serializer is served: the refusal was not kept.
+        # Once the subject allows it, the same serializer is served: refusals are kept for a second.
         anything = ServerConfig(compatibility=ConfigCompatibilityLevel.NONE)
         await registry.client.set_config(f"{name}-value", anything)
+        await asyncio.sleep(1.1)
         assert await written(broken, {"id": 2, "note": "n"}, name)
 
     async def test_the_newest_version_is_used_if_told_so(
