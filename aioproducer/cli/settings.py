@@ -15,6 +15,9 @@ _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 _ENTRY = re.compile(r"((?:\\.|[^\\=:\s])*)\s*[=:]?\s*(.*)", re.DOTALL)
 
+_OPTION = re.compile(r"\s*([^=:\s]+)\s*=(.*)", re.DOTALL)
+_KEY_ENDS = re.compile(r"[=:\s]")
+
 
 class SettingsError(ValueError):
     """A file or an option cannot be read; the message says which and where."""
@@ -30,10 +33,13 @@ def read_settings(
     """
     settings: dict[str, object] = {} if file is None else dict(_read(file))
     for text in properties:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise SettingsError(f"-X takes KEY=VALUE, not {text!r}")
-        settings[_plain(key.strip())] = value.strip()
+        option = _OPTION.fullmatch(text)
+        if option is None:
+            # No more of it is shown: what comes behind the key may be a password.
+            key = _KEY_ENDS.split(text.strip(), maxsplit=1)[0]
+            words = f"{key!r} has no = behind it" if key else "the key is missing"
+            raise SettingsError(f"-X takes KEY=VALUE; {words}")
+        settings[_plain(option[1])] = option[2].strip()
     if bootstrap_server is not None:
         settings["bootstrap.servers"] = bootstrap_server
     return settings

@@ -65,6 +65,29 @@ def test_an_option_without_a_key_or_value_is_refused(option: str) -> None:
         read_settings(None, None, [option])
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        "sasl.password:hunter2",
+        "sasl.password hunter2",
+        "sasl.password: hunter2==",
+        " sasl.password\thunter2=",
+        "=hunter2",
+        ":hunter2",
+    ],
+)
+def test_what_stands_where_a_value_does_is_not_shown(option: str) -> None:
+    with pytest.raises(SettingsError, match="KEY=VALUE") as caught:
+        read_settings(None, None, [option])
+    assert "hunter2" not in str(caught.value)
+    assert ("sasl.password" in str(caught.value)) == ("sasl.password" in option)
+
+
+def test_a_value_may_have_anything_in_it() -> None:
+    options = ["a= b: c=d ", "sasl.jaas.config=one\ntwo"]
+    assert read_settings(None, None, options) == {"a": "b: c=d", "sasl.jaas.config": "one\ntwo"}
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"nowhere\.properties: No such file"):
         read_settings(tmp_path / "nowhere.properties", None, [])
