@@ -1,65 +1,47 @@
 """Metrics and spans for OpenTelemetry; of its packages only the API is needed here.
 
-    tracing = TracingInterceptor()
-    async with AsyncProducer("localhost:9092", interceptors=[tracing]) as producer:
-        with instrument(producer):
-            ...
-
-Names follow the messaging conventions of OpenTelemetry's semantic conventions 1.44, which are still
-in development: the table below is all that depends on them.
+tracing = TracingInterceptor()
+async with AsyncProducer("localhost:9092", interceptors=[tracing]) as producer:
+    with instrument(producer):
+        ...
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.metrics import (
-    CallbackOptions,
-    Histogram,
-    Meter,
-    MeterProvider,
-    Observation,
-    get_meter,
-)
+from opentelemetry.metrics import Histogram, MeterProvider, get_meter
 from opentelemetry.propagate import get_global_textmap
 from opentelemetry.propagators.textmap import Getter, Setter, TextMapPropagator
 from opentelemetry.trace import Link, Span, SpanKind, StatusCode, TracerProvider
 
 from aioproducer.errors import BrokerError
-from aioproducer.observe.catalogue import METRICS, Group, Kind, Metric
-from aioproducer.observe.exporters.names import exported
-from aioproducer.observe.exporters.source import Measured, Source
-from aioproducer.observe.snapshot import MetricsSnapshot
+from aioproducer.observe.exporters.otel_metrics import Instrumentation, instrument
+from aioproducer.observe.exporters.otel_names import (
+    BODY_SIZE,
+    CLIENT_ID,
+    DESTINATION,
+    DURATION,
+    ERROR_TYPE,
+    KEY,
+    OFFSET,
+    PARTITION,
+    SCOPE,
+    SEND,
+    TOMBSTONE,
+)
 from aioproducer.records import Header, Record, RecordMetadata
 from aioproducer.version import __version__
 
-SYSTEM = "messaging.system"
-OPERATION_NAME = "messaging.operation.name"
-OPERATION_TYPE = "messaging.operation.type"
-DESTINATION = "messaging.destination.name"
-PARTITION = "messaging.destination.partition.id"
-CLIENT_ID = "messaging.client.id"
-OFFSET = "messaging.kafka.offset"
-KEY = "messaging.kafka.message.key"
-TOMBSTONE = "messaging.kafka.message.tombstone"
-BODY_SIZE = "messaging.message.body.size"
-ERROR_TYPE = "error.type"
-SENT_MESSAGES = "messaging.client.sent.messages"
-DURATION = "messaging.client.operation.duration"
-NODE_ID = "kafka.node.id"
+__all__ = ["Instrumentation", "TracingInterceptor", "error_type", "instrument"]
 
-_SCOPE = "aioproducer"
-_SEND = {SYSTEM: "kafka", OPERATION_NAME: "send", OPERATION_TYPE: "send"}
 # The buckets that the conventions recommend, in seconds.
 _BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
-_SNAPSHOT_SECONDS = 0.5
-_SUFFIXES = ("_seconds", "_ratio", "_bytes")
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -107,15 +89,15 @@ class TracingInterceptor:
         record_key: bool = False,
         client_id: str | None = None,
     ) -> None:
-        self._tracer = trace.get_tracer(_SCOPE, __version__, tracer_provider)
+        self._tracer = trace.get_tracer(SCOPE, __version__, tracer_provider)
         self._propagator = propagator
         self._inject_only = inject_only
         self._record_key = record_key
-        self._common = dict(_SEND) if client_id is None else {**_SEND, CLIENT_ID: client_id}
+        self._common = dict(SEND) if client_id is None else {**SEND, CLIENT_ID: client_id}
         self._open: dict[Header, tuple[Span, float]] = {}
         self._durations: Histogram | None = None
         if meter_provider is not None:
-            self._durations = get_meter(_SCOPE, __version__, meter_provider).create_histogram(
+            self._durations = get_meter(SCOPE, __version__, meter_provider).create_histogram(
                 DURATION,
                 "s",
                 "Time from send() to the acknowledgement.",
@@ -233,127 +215,3 @@ def _as_text(key: object) -> str | None:
         except UnicodeDecodeError:
             return None
     return str(key) if isinstance(key, int) else None
-
-
-class Instrumentation:
-    """What ``instrument()`` gives: the producer is observed until ``close()`` or the block's end.
-
-    OpenTelemetry has no way to take an instrument back; after ``close()`` ours observe nothing.
-    """
-
-    def __init__(self, producer: Measured, meter: Meter) -> None:
-        self._source: Source | None = Source(producer)
-        self._client_id = producer.client_id
-        self._last: tuple[float, MetricsSnapshot | None] = (float("-inf"), None)
-        for metric in METRICS:
-            self._make(meter, metric)
-        meter.create_observable_counter(
-            SENT_MESSAGES, [self._sent], "{message}", "Records acknowledged or failed."
-        )
-
-    def close(self) -> None:
-        """Observe the producer no more."""
-        self._source = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _make(self, meter: Meter, metric: Metric) -> None:
-        spelt = otel_name(metric)
-        if spelt is None:
-            return
-        name, unit = spelt
-        words = metric.doc.replace("`", "")
-        if metric.kind is Kind.TOTAL:
-            meter.create_observable_counter(name, [self._reader(metric)], unit, words)
-        else:
-            meter.create_observable_gauge(name, [self._reader(metric)], unit, words)
-
-    def _reader(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
-        scale = {"ms": 1e-3, "ns": 1e-9}.get(metric.unit, 1.0)
-
-        def read(options: CallbackOptions) -> Iterable[Observation]:
-            snapshot = self._snapshot()
-            if snapshot is None:
-                return
-            for labels, figures in self._rows(metric, snapshot):
-                yield Observation(getattr(figures, metric.attribute) * scale, labels)
-
-        return read
-
-    def _rows(
-        self, metric: Metric, snapshot: MetricsSnapshot
-    ) -> Iterable[tuple[dict[str, Any], object]]:
-        own = {CLIENT_ID: self._client_id}
-        if metric.group is Group.TOPIC:
-            for topic, figures in snapshot.topics.items():
-                yield {**own, DESTINATION: topic}, figures
-        elif metric.group is Group.NODE:
-            for node_id, node in snapshot.nodes.items():
-                # Addresses to begin with get ever new ids.
-                if node_id >= 0:
-                    yield {**own, NODE_ID: node_id}, node
-        else:
-            yield own, snapshot
-
-    def _sent(self, options: CallbackOptions) -> Iterable[Observation]:
-        snapshot = self._snapshot()
-        if snapshot is None:
-            return
-        for topic, figures in snapshot.topics.items():
-            labels = {**_SEND, CLIENT_ID: self._client_id, DESTINATION: topic}
-            yield Observation(figures.record_ack_total, labels)
-            if figures.record_error_total:
-                failed = {**labels, ERROR_TYPE: "_OTHER"}
-                yield Observation(figures.record_error_total, failed)
-
-    def _snapshot(self) -> MetricsSnapshot | None:
-        """Return one snapshot for all instruments of a collection."""
-        taken, snapshot = self._last
-        if self._source is None:
-            return None
-        now = time.monotonic()
-        if now - taken >= _SNAPSHOT_SECONDS:
-            snapshot = self._source.snapshot()
-            self._last = now, snapshot
-        return snapshot
-
-
-def instrument(producer: Measured, meter_provider: MeterProvider | None = None) -> Instrumentation:
-    """Have OpenTelemetry observe a producer; called where its event loop runs.
-
-    A reader takes a snapshot on the producer's thread, from whatever thread it comes. The producer
-    is held weakly.
-    """
-    return Instrumentation(producer, get_meter(_SCOPE, __version__, meter_provider))
-
-
-def otel_name(metric: Metric) -> tuple[str, str] | None:
-    """Return name and unit of a metric; ``None`` for rates, which follow from the totals.
-
-    The name is the one for Prometheus without suffixes: whoever exports from OpenTelemetry to
-    Prometheus puts them back. Percentiles are here because observed instruments have no histogram.
-    """
-    if metric.kind is Kind.PERCENTILE:
-        return f"aioproducer.{metric.attribute}", "s"
-    spelt = exported(metric)
-    if spelt is None:
-        return None
-    name = spelt.name.removesuffix("_total")
-    unit = {"ms": "s", "ns": "s", "s": "s", "bytes": "By", "ratio": "1"}.get(metric.unit)
-    if unit is None:
-        unit = f"{{{metric.unit}}}"
-    for suffix in ("_seconds", "_ratio") if "byte" in metric.name else _SUFFIXES:
-        name = name.removesuffix(suffix)
-    for prefix in ("kafka_producer_topic_", "kafka_producer_node_", "kafka_producer_"):
-        if name.startswith(prefix):
-            return prefix.replace("_", ".") + name.removeprefix(prefix), unit
-    return name.replace("aioproducer_", "aioproducer.", 1), unit

@@ -16,7 +16,7 @@ from aioproducer import AsyncProducer, ProducerError
 from aioproducer.observe.exporters.opentelemetry import TracingInterceptor, instrument
 from aioproducer.testing.judge import read_topic_async
 from tests.conftest import TopicFactory
-from tests.observe.exporters.test_opentelemetry import points
+from tests.observe.exporters.test_otel_metrics import points
 
 
 @pytest.mark.core

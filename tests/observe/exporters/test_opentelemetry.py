@@ -1,8 +1,7 @@
-"""Spans and metrics as OpenTelemetry's own SDK receives them."""
+"""Spans as OpenTelemetry's own SDK receives them."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,23 +14,13 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-from opentelemetry.semconv._incubating.attributes import messaging_attributes as conventions
-from opentelemetry.semconv._incubating.metrics import messaging_metrics
-from opentelemetry.semconv.attributes import error_attributes
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from aioproducer.errors import DeliveryTimeoutError, broker_error
-from aioproducer.observe.catalogue import METRICS, Kind
-from aioproducer.observe.exporters import opentelemetry as module
-from aioproducer.observe.exporters.opentelemetry import (
-    TracingInterceptor,
-    error_type,
-    instrument,
-    otel_name,
-)
-from aioproducer.observe.snapshot import MetricsSnapshot, NodeMetrics, TopicMetrics
+from aioproducer.observe.exporters.opentelemetry import TracingInterceptor, error_type
 from aioproducer.records import Record, RecordMetadata
+from tests.observe.exporters.test_otel_metrics import points
 
 DONE = RecordMetadata("orders", 2, 17, 1000, 1, 1)
 
@@ -56,37 +45,6 @@ def spans() -> Iterator[Spans]:
 
 def tracing(spans: Spans, **options: Any) -> TracingInterceptor:
     return TracingInterceptor(tracer_provider=spans.provider, **options)
-
-
-def points(reader: InMemoryMetricReader) -> dict[str, list[Any]]:
-    """Return name -> data points."""
-    data = reader.get_metrics_data()
-    if data is None:
-        return {}
-    return {
-        metric.name: list(metric.data.data_points)
-        for resource in data.resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-    }
-
-
-def test_our_names_are_those_of_the_conventions() -> None:
-    assert module.SYSTEM == conventions.MESSAGING_SYSTEM
-    assert module.OPERATION_NAME == conventions.MESSAGING_OPERATION_NAME
-    assert module.OPERATION_TYPE == conventions.MESSAGING_OPERATION_TYPE
-    assert module.DESTINATION == conventions.MESSAGING_DESTINATION_NAME
-    assert module.PARTITION == conventions.MESSAGING_DESTINATION_PARTITION_ID
-    assert module.CLIENT_ID == conventions.MESSAGING_CLIENT_ID
-    assert module.OFFSET == conventions.MESSAGING_KAFKA_OFFSET
-    assert module.KEY == conventions.MESSAGING_KAFKA_MESSAGE_KEY
-    assert module.TOMBSTONE == conventions.MESSAGING_KAFKA_MESSAGE_TOMBSTONE
-    assert module.BODY_SIZE == conventions.MESSAGING_MESSAGE_BODY_SIZE
-    assert module.ERROR_TYPE == error_attributes.ERROR_TYPE
-    assert module.SENT_MESSAGES == messaging_metrics.MESSAGING_CLIENT_SENT_MESSAGES
-    assert module.DURATION == messaging_metrics.MESSAGING_CLIENT_OPERATION_DURATION
-    assert conventions.MessagingOperationTypeValues.SEND.value == "send"
-    assert conventions.MessagingSystemValues.KAFKA.value == "kafka"
 
 
 def test_a_span_lasts_from_send_to_the_acknowledgement(spans: Spans) -> None:
@@ -287,71 +245,3 @@ def test_durations_are_counted_by_outcome(spans: Spans) -> None:
     assert good.explicit_bounds[0] == 0.005
     assert good.count == bad.count == 1
     provider.shutdown()
-
-
-# Metrics
-
-
-class Producer:
-    client_id = "api"
-
-    def __init__(self) -> None:
-        self.taken = 0
-
-    def metrics(self) -> MetricsSnapshot:
-        self.taken += 1
-        return MetricsSnapshot(
-            client_id="api",
-            record_send_total=7,
-            request_latency_avg=12.5,
-            ack_time_p99=250.0,
-            topics={"orders": TopicMetrics(record_ack_total=5, record_error_total=2)},
-            nodes={1: NodeMetrics(request_total=4), -1: NodeMetrics(request_total=9)},
-        )
-
-
-async def test_every_metric_is_observed_in_base_units() -> None:
-    reader = InMemoryMetricReader()
-    provider = MeterProvider([reader])
-    producer = Producer()
-    with instrument(producer, provider):
-        found = await asyncio.to_thread(points, reader)
-    own = {"messaging.client.id": "api"}
-    [sent] = found["kafka.producer.record_send"]
-    assert (sent.value, dict(sent.attributes)) == (7, own)
-    assert found["kafka.producer.request_latency_avg"][0].value == pytest.approx(0.0125)
-    assert found["aioproducer.ack_time_p99"][0].value == pytest.approx(0.25)
-    [node] = found["kafka.producer.node.request"]
-    assert (node.value, dict(node.attributes)) == (4, {**own, "kafka.node.id": 1})
-    good, bad = sorted(
-        found["messaging.client.sent.messages"], key=lambda point: len(point.attributes)
-    )
-    assert (good.value, bad.value) == (5, 2)
-    assert bad.attributes["error.type"] == "_OTHER"
-    assert producer.taken == 1, "one snapshot for all instruments"
-    names = {spelt[0] for metric in METRICS if (spelt := otel_name(metric)) is not None}
-    assert names | {"messaging.client.sent.messages"} == set(found)
-    provider.shutdown()
-
-
-async def test_after_close_nothing_is_observed() -> None:
-    reader = InMemoryMetricReader()
-    provider = MeterProvider([reader])
-    with instrument(Producer(), provider):
-        pass
-    assert not any(points(reader).values())
-    provider.shutdown()
-
-
-def test_names_are_unique_and_without_units() -> None:
-    names = [spelt for metric in METRICS if (spelt := otel_name(metric)) is not None]
-    assert len({name for name, _ in names}) == len(names)
-    for name, unit in names:
-        assert not name.endswith(("_seconds", "_ratio"))
-        assert unit
-
-
-def test_rates_are_left_to_whoever_reads_totals() -> None:
-    for metric in METRICS:
-        if metric.kind is Kind.RATE and metric.unit != "ratio":
-            assert otel_name(metric) is None
