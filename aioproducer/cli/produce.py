@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
+from aioproducer.checks import check_topic
 from aioproducer.cli.report import percentile
 from aioproducer.cli.settings import SettingsError
 from aioproducer.delivery import Delivery
@@ -93,8 +94,12 @@ def run_produce(
 
     Raises:
         ConfigurationError: the settings make no sense.
-        SettingsError: a file cannot be read.
+        SettingsError: a file cannot be read, or the topic is no name of one.
     """
+    try:
+        check_topic(options.topic)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
     stream = out if out is not None else sys.stdout
     tally = Tally(options.slowest)
     started = time.perf_counter()

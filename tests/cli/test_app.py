@@ -47,6 +47,7 @@ def test_a_wrong_command_line_is_refused(
         (["doctor", "-b", NOBODY, "--rate", "fast"], "no number of bytes"),
         (["doctor", "--config", "/nowhere.properties"], "No such file"),
         (["produce", "orders", "-b", NOBODY, "-X", "transactional.id=x"], "no transaction"),
+        (["produce", "bad/topic", "-b", NOBODY], "'bad/topic' is no topic name"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_in_a_line(
