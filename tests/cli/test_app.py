@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from aioproducer import accelerated
 from aioproducer.cli import WRONG_USE, main
 from aioproducer.cli import app as app_module
 from aioproducer.cli.app import FAILED, INTERRUPTED, app
@@ -106,7 +107,8 @@ def test_what_the_producer_raises_is_a_line_and_no_traceback(
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"{__version__}\n"
+    build = "compiled" if accelerated else "pure Python"
+    assert capsys.readouterr().out == f"{__version__}, {build}\n"
 
 
 @pytest.mark.parametrize("command", [None, *app.commands])
