@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import json
+import math
 import os
 import signal
 import sys
@@ -19,7 +20,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from aioproducer.checks import check_topic
-from aioproducer.cli.report import percentile
 from aioproducer.cli.settings import SettingsError
 from aioproducer.delivery import Delivery
 from aioproducer.producer import AsyncProducer
@@ -29,6 +29,7 @@ SOME_FAILED = 1
 INTERRUPTED = 130
 
 _KINDS_OF_ERRORS = 5
+_DIFFERENT_ERRORS = 100
 _INTERRUPTED_SECONDS = 10.0
 _CHUNK = 65_536
 
@@ -45,11 +46,12 @@ class ProduceOptions:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the records, and which took longest."""
+    """What became of the records, and which took longest; no larger for more records."""
 
     keep: int
     delivered: int = 0
-    times: list[float] = field(default_factory=list)
+    # How many took how many seconds, rounded to three digits.
+    times: Counter[float] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     _slowest: list[tuple[float, int, Delivery]] = field(default_factory=list)
     _seen: int = 0
@@ -60,9 +62,13 @@ class Tally:
         error = delivery.exception()
         if error is None:
             self.delivered += 1
-            self.times.append(seconds)
+            self.times[float(f"{seconds:.2e}")] += 1
         else:
-            self.errors[f"{type(error).__name__}: {error}"] += 1
+            kind = type(error).__name__
+            words = f"{kind}: {error}"
+            if words not in self.errors and len(self.errors) >= _DIFFERENT_ERRORS:
+                words = f"{kind}, in other words"
+            self.errors[words] += 1
         if self.keep:
             self._seen += 1
             # The number decides between equals: deliveries cannot be compared.
@@ -76,6 +82,16 @@ class Tally:
     def failed(self) -> int:
         """How many records were not delivered."""
         return sum(self.errors.values())
+
+    def percentile(self, percent: float) -> float:
+        """Return the seconds that so many percent of the delivered took at most; NaN of none."""
+        rank = math.ceil(self.delivered * percent / 100)
+        seen = 0
+        for seconds, count in sorted(self.times.items()):
+            seen += count
+            if seen >= rank:
+                return seconds
+        return math.nan
 
     def slowest(self) -> list[tuple[float, Delivery]]:
         """Return the slowest records, the slowest first."""
@@ -176,19 +192,33 @@ async def _lines(sources: Sequence[BinaryIO], stop: asyncio.Event) -> AsyncItera
     stopped: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
     try:
         for source in sources:
-            rest = b""
+            begun: list[bytes] = []
             while chunk := await _read(source, stopped):
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
+                for line in _completed(begun, chunk):
                     record = line.rstrip(b"\r")
                     if record:
                         yield record
                     if stop.is_set():
                         return
-            if rest.rstrip(b"\r") and not stop.is_set():
-                yield rest.rstrip(b"\r")
+            rest = b"".join(begun).rstrip(b"\r")
+            if rest and not stop.is_set():
+                yield rest
     finally:
         stopped.cancel()
+
+
+def _completed(begun: list[bytes], chunk: bytes) -> list[bytes]:
+    """Return the lines that end in ``chunk``; ``begun`` has the pieces of the one that does not.
+
+    Pieces are joined once, at the end of their line: a long one would be copied for each of them.
+    """
+    first, *others = chunk.split(b"\n")
+    begun.append(first)
+    if not others:
+        return []
+    line = b"".join(begun)
+    begun[:] = others[-1:]
+    return [line, *others[:-1]]
 
 
 async def _read(source: BinaryIO, stopped: asyncio.Future[Any]) -> bytes:
@@ -235,8 +265,7 @@ def summary_lines(tally: Tally, seconds: float) -> Iterator[str]:
     rate = tally.delivered / seconds if seconds > 0 else 0.0
     yield f"{tally.delivered:,} records in {seconds:.1f} s, {rate:,.0f}/s; {tally.failed:,} failed"
     if tally.times:
-        ascending = sorted(tally.times)
-        parts = (f"p{percent:g} {percentile(ascending, percent) * 1000:,.1f} ms"
+        parts = (f"p{percent:g} {tally.percentile(percent) * 1000:,.1f} ms"
                  for percent in (50.0, 95.0, 99.0))  # fmt: skip
         yield f"from send() to acknowledgement: {'   '.join(parts)}"
     for words, count in tally.errors.most_common(_KINDS_OF_ERRORS):
@@ -254,13 +283,12 @@ def story_lines(tally: Tally) -> Iterator[str]:
 
 def as_dict(tally: Tally, seconds: float) -> dict[str, object]:
     """Return the report as JSON can hold it."""
-    ascending = sorted(tally.times)
     return {
         "delivered": tally.delivered,
         "failed": tally.failed,
         "seconds": seconds,
         "ack_ms": {
-            f"p{percent:g}": percentile(ascending, percent) * 1000 if ascending else None
+            f"p{percent:g}": tally.percentile(percent) * 1000 if tally.times else None
             for percent in (50.0, 95.0, 99.0)
         },
         "errors": dict(tally.errors),

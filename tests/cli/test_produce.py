@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,26 @@ async def test_lines_longer_than_a_piece_stay_whole() -> None:
     assert await read(long + b"\n" + long) == [long, long]
 
 
+class Counted(bytes):
+    """A piece that notes how many bytes are copied to put something in front of it."""
+
+    copied = 0
+
+    def __radd__(self, other: bytes) -> bytes:
+        Counted.copied += len(other) + len(self)
+        return bytes(other).__add__(self)
+
+
+async def test_a_long_line_is_not_copied_for_each_of_its_pieces() -> None:
+    class Source(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return Counted(super().read(size))
+
+    long = b"x" * 4_000_000
+    assert [line async for line in _lines([Source(long + b"\n")], asyncio.Event())] == [long]
+    assert Counted.copied <= 2 * len(long)
+
+
 async def test_files_are_read_one_after_the_other() -> None:
     """The last line of one and the first of the next are two records."""
     assert await read(b"a\nb", b"c\n") == [b"a", b"b", b"c"]
@@ -126,6 +147,24 @@ def test_the_summary_has_counts_times_and_errors() -> None:
     assert "p50 10." in lines[1]
     assert lines[2].startswith("  3 x DeliveryTimeoutError: too late")
     assert list(summary_lines(Tally(0), 0.0)) == ["0 records in 0.0 s, 0/s; 0 failed"]
+
+
+def test_percentiles_are_of_the_nearest_rank() -> None:
+    tally = Tally(0, delivered=100, times=Counter({4.0: 1, 1.0: 50, 2.0: 45, 3.0: 4}))
+    assert [tally.percentile(percent) for percent in (0, 50, 51, 95, 96, 99, 100)] == [
+        1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0,
+    ]  # fmt: skip
+
+
+def test_the_tally_of_many_records_is_no_larger() -> None:
+    tally = tally_of(*[0.001 + number / 1e7 for number in range(5000)])
+    for number in range(5000):
+        failed: Any = Done(error=DeliveryTimeoutError(f"after {number} ms"))
+        tally.settle(0.0, failed)
+    assert (tally.delivered, tally.failed) == (5000, 5000)
+    assert len(tally.times) < 2000
+    assert len(tally.errors) <= 101
+    assert tally.errors["DeliveryTimeoutError, in other words"] == 4900
 
 
 def test_json_has_the_same() -> None:
