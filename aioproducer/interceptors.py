@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import threading
+import weakref
 from collections import deque
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
@@ -72,6 +74,7 @@ class Interceptor(Generic[K, V]):
     def close(self) -> Awaitable[None] | None:
         """Let go of what the interceptor holds; called once, when the producer is closed.
 
+        Where several producers have it, when the last of them is closed.
         An ``async def`` has the time that is left for closing, and a second at least. A producer
         that was collected without ``close()`` closes its interceptors too.
         """
@@ -106,6 +109,8 @@ class InterceptorChain:
 
     def __init__(self, interceptors: Sequence[Any], client_id: str) -> None:
         self._all = interceptors
+        with _lock:
+            _alive.add(self)
         self._senders = [each for each in interceptors if _has(each, "on_send")]
         self._listeners = [each for each in interceptors if _has(each, "on_acknowledgement")]
         self._client_id = client_id
@@ -241,13 +246,22 @@ class InterceptorChain:
         await self._close(patience)
 
     async def _close(self, patience: Patience) -> None:
-        for each in self._all:
-            if not callable(getattr(each, "close", None)):
-                continue
+        for each in self._no_longer_used():
             async with patience.step(_AT_THE_END_S) as clock:
                 await self._close_one(each)
             if clock.expired():
                 self._note(each, "close", TimeoutError("not done when the time was over"))
+
+    def _no_longer_used(self) -> list[Any]:
+        """Return those to close: no other producer has them."""
+        with _lock:
+            _alive.discard(self)
+            others = {id(each) for chain in _alive for each in chain._all}
+        return [
+            each
+            for each in self._all
+            if id(each) not in others and callable(getattr(each, "close", None))
+        ]
 
     async def _close_one(self, interceptor: Any) -> None:
         own = asyncio.current_task()
@@ -279,6 +293,11 @@ class InterceptorChain:
             interceptor=name,
             method=method,
         )
+
+
+_lock = threading.Lock()
+# Of producers that are not closed: several may have the same interceptor.
+_alive: weakref.WeakSet[InterceptorChain] = weakref.WeakSet()
 
 
 def _has(interceptor: object, method: str) -> bool:

@@ -523,6 +523,20 @@ def test_a_cancellation_inside_their_closing_is_a_failure_of_one() -> None:
     run(main)
 
 
+def test_one_that_two_producers_have_is_closed_with_the_last() -> None:
+    async def main() -> None:
+        cluster, shared, own = cluster_of(), NotesItsClose("shared"), NotesItsClose("own")
+        async with running(cluster, interceptors=[shared]) as last:
+            virtual_loop().network = cluster
+            async with AsyncProducer(cluster.bootstrap, interceptors=[shared, own]):
+                pass
+            assert (shared.closed, own.closed) == (0, 1)
+            await last.send("orders", b"v")
+        assert shared.closed == 1
+
+    run(main)
+
+
 def test_those_of_a_producer_that_was_dropped_are_told_and_closed() -> None:
     class Both(Listener):
         closed = 0

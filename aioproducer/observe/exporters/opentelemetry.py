@@ -8,6 +8,7 @@ async with AsyncProducer("localhost:9092", interceptors=[tracing]) as producer:
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -68,7 +69,9 @@ class TracingInterceptor:
     """A span for each record, from ``send()`` to what became of it, its context in the headers.
 
     A record that carries a context already, one that is forwarded say, gets that as a link and
-    ours in its place. A span that is not sampled costs little more than its header.
+    ours in its place. A span that is not sampled costs little more than its header. One whose
+    header an interceptor behind drops ends when its record does, or an older one, and says nothing
+    of the outcome. Several producers may share an instance.
 
     Args:
         tracer_provider: the global one if not given.
@@ -94,7 +97,9 @@ class TracingInterceptor:
         self._inject_only = inject_only
         self._record_key = record_key
         self._common = dict(SEND) if client_id is None else {**SEND, CLIENT_ID: client_id}
+        self._lock = threading.Lock()
         self._open: dict[Header, tuple[Span, float]] = {}
+        self._under_way = 0
         self._durations: Histogram | None = None
         if meter_provider is not None:
             self._durations = get_meter(SCOPE, __version__, meter_provider).create_histogram(
@@ -106,6 +111,8 @@ class TracingInterceptor:
 
     def on_send(self, record: Record[K, V]) -> Record[K, V]:
         """Begin the record's span and put its context into the headers."""
+        with self._lock:
+            self._under_way += 1
         propagator = self._propagator or get_global_textmap()
         fields = {field.lower() for field in propagator.fields}
         headers = [header for header in record.headers if header[0].lower() not in fields]
@@ -130,16 +137,36 @@ class TracingInterceptor:
         error: Exception | None,
     ) -> None:
         """End the record's span with where it went, or why it failed."""
-        for header in record.headers:
-            kept = self._open.pop((header[0], header[1]), None)
-            if kept is not None:
-                self._end(*kept, record.topic, metadata, error)
-                return
+        kept = None
+        with self._lock:
+            for header in record.headers:
+                kept = self._open.pop((header[0], header[1]), None)
+                if kept is not None:
+                    break
+        if kept is not None:
+            self._end(*kept, record.topic, metadata, error)
+        self._settled()
 
     def close(self) -> None:
         """End what is open."""
-        while self._open:
-            _, (span, _) = self._open.popitem()
+        with self._lock:
+            left = list(self._open.values())
+            self._open.clear()
+            self._under_way = 0
+        for span, _ in left:
+            span.end()
+
+    def _settled(self) -> None:
+        """End the oldest spans as long as there are more than records under way.
+
+        Their records came back without our header: an interceptor behind dropped it.
+        """
+        lost = []
+        with self._lock:
+            self._under_way = max(0, self._under_way - 1)
+            while len(self._open) > self._under_way:
+                lost.append(self._open.pop(next(iter(self._open))))
+        for span, _ in lost:
             span.end()
 
     def _would_record(self) -> bool:
@@ -173,7 +200,8 @@ class TracingInterceptor:
         span_id = trace.format_span_id(span.get_span_context().span_id).encode()
         for name, value in injected:
             if value is not None and span_id in value:
-                self._open[name, value] = span, time.perf_counter()
+                with self._lock:
+                    self._open[name, value] = span, time.perf_counter()
                 return
         # A propagator that writes nothing: nobody will know the span again.
         span.end()

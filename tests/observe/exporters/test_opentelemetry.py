@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,12 +19,17 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from aioproducer import AsyncProducer
 from aioproducer.errors import DeliveryTimeoutError, broker_error
 from aioproducer.observe.exporters.opentelemetry import TracingInterceptor, error_type
 from aioproducer.records import Record, RecordMetadata
+from tests.fake_broker import Conduct, FakeCluster
 from tests.observe.exporters.test_otel_metrics import points
+from tests.runtime.world import running
+from tests.virtual_clock import VirtualClockLoop
 
 DONE = RecordMetadata("orders", 2, 17, 1000, 1, 1)
+UNSAMPLED = trace.SpanContext(1, 1, is_remote=False)
 
 
 class Spans:
@@ -228,6 +235,62 @@ def test_closing_ends_what_is_open(spans: Spans) -> None:
     assert len(spans.ended) == 1
     interceptor.on_acknowledgement(sent, DONE, None)
     assert len(spans.ended) == 1
+
+
+def test_a_span_whose_header_is_dropped_ends_all_the_same(spans: Spans) -> None:
+    """An interceptor behind may replace the headers."""
+    interceptor = tracing(spans)
+    for n in range(50):
+        sent = interceptor.on_send(Record("orders", b"v"))
+        interceptor.on_acknowledgement(replace(sent, headers=()), DONE, None)
+        assert len(spans.ended) == n + 1
+    assert not interceptor._open
+
+
+def test_dropped_headers_cost_the_oldest_spans_and_no_more(spans: Spans) -> None:
+    interceptor = tracing(spans)
+    dropped = [interceptor.on_send(Record("orders", b"v")) for _ in range(5)]
+    kept = [interceptor.on_send(Record("orders", b"v")) for _ in range(5)]
+    for record in dropped:
+        interceptor.on_acknowledgement(replace(record, headers=()), DONE, None)
+    for record in kept:
+        interceptor.on_acknowledgement(record, DONE, None)
+    outcomes = ["messaging.kafka.offset" in (span.attributes or {}) for span in spans.ended]
+    assert sorted(outcomes) == [False] * 5 + [True] * 5
+
+
+def test_spans_that_are_not_sampled_end_no_other(spans: Spans) -> None:
+    interceptor = tracing(spans)
+    sent = interceptor.on_send(Record("orders", b"v"))
+    token = attach(trace.set_span_in_context(trace.NonRecordingSpan(UNSAMPLED)))
+    try:
+        quiet = interceptor.on_send(Record("orders", b"v"))
+    finally:
+        detach(token)
+    interceptor.on_acknowledgement(quiet, DONE, None)
+    assert not spans.ended
+    interceptor.on_acknowledgement(sent, DONE, None)
+    assert len(spans.ended) == 1
+
+
+def test_closing_one_producer_ends_no_span_of_another(spans: Spans) -> None:
+    async def main() -> None:
+        cluster, interceptor = FakeCluster(), tracing(spans)
+        cluster.add_topic("orders")
+        async with running(cluster, interceptors=[interceptor]) as producer:
+            await producer.warm_up(["orders"])
+            cluster.brokers[1].script.append(Conduct(delay=5))
+            delivery = producer.send("orders", b"v")
+            async with AsyncProducer(cluster.bootstrap, interceptors=[interceptor]):
+                pass
+            assert not delivery.done()
+            assert not spans.ended
+            await delivery
+        [span] = spans.ended
+        assert (span.attributes or {})["messaging.kafka.offset"] == 0
+
+    with asyncio.Runner(loop_factory=VirtualClockLoop) as runner:
+        runner.run(main())
 
 
 def test_durations_are_counted_by_outcome(spans: Spans) -> None:
