@@ -98,13 +98,33 @@ def test_what_was_waited_for_is_told() -> None:
             await outcomes([first, second])
             assert [s.words for s in first.explain().steps][:3] == [
                 "accepted; waited for the topic's metadata",
-                "that is there; waited for buffer.memory",
                 "appended to a batch",
+                "batch sealed: linger.ms had passed",
             ]
             story = second.explain()
             assert steps(story)[:2] == ["accepted", "appended"]
             assert story.steps[1].at_ms == pytest.approx(1000, rel=0.05)
             assert story.longest == (story.steps[0], story.steps[1])
+
+    run(main)
+
+
+def test_waiting_for_one_thing_after_the_other_is_told() -> None:
+    async def main() -> None:
+        cluster = cluster_of()
+        cluster.add_topic("others")
+        async with running(cluster, buffer_memory=1000, linger_ms=60_000) as producer:
+            await producer.warm_up(["orders"])
+            first = producer.send("orders", b"." * 400)
+            second = producer.send("others", b"." * 400)
+            await outcomes([first, second])
+            assert [s.words for s in second.explain().steps][:4] == [
+                "accepted; waited for the topic's metadata",
+                "that is there; waited for buffer.memory",
+                "appended to a batch",
+                "batch sealed: buffer.memory was short",
+            ]
+            assert "batch sealed: buffer.memory was short" in str(first.explain())
 
     run(main)
 

@@ -62,6 +62,8 @@ class Admission:
         # Since when somebody waits for memory, and for metadata.
         self._memory_short_since: float | None = None
         self._metadata_short_since: float | None = None
+        # Whether somebody is known to stand before memory that is used up: then nothing lingers.
+        self.is_memory_short = False
         self._append = append
         self._memory_short = memory_short
         self._next_wait = next_wait
@@ -91,11 +93,9 @@ class Admission:
         fate.withdraw = lambda error: self._withdraw(record, error)
         fate.waiting = record
         record.waited_first = waits_for
-        first_for_memory = not self.room.someone_waits_for_memory
         self.room.join(record, waits_for)
         if waits_for is WaitsFor.MEMORY:
-            if first_for_memory:
-                self._memory_short()
+            self._look_for_memory()
             self.memory_released()
         elif waits_for is not WaitsFor.SERIALIZER:
             self.want_metadata(record)
@@ -119,22 +119,19 @@ class Admission:
 
     def _leave_serializers(self) -> None:
         moved_on, self._moved_on = self._moved_on, {}
-        first_for_memory = not self.room.someone_waits_for_memory
         for topic in moved_on:
             ready: list[WaitingRecord] = []
             for record in self.room.serializer_line.take(topic):
                 waits_for = self._next_wait(record)
                 if waits_for is WaitsFor.MEMORY:
-                    record.known_at = self._loop.time()
                     ready.append(record)
                 else:
                     self.room.join(record, waits_for)
                     self.want_metadata(record)
-            self.room.promote(ready)
+            self._promote(ready)
             self._unblocked(topic)
         self._note_waits(self._loop.time())
-        if first_for_memory and self.room.someone_waits_for_memory:
-            self._memory_short()
+        self._look_for_memory()
         self.memory_released()
 
     def topic_known(self, topic: str, count: int) -> None:
@@ -145,20 +142,39 @@ class Admission:
         for record in waiting:
             if record.partition is not None and record.partition >= count:
                 self.room.join(record, WaitsFor.PARTITION)
-        first_for_memory = not self.room.someone_waits_for_memory
-        if ready:
-            now = self._loop.time()
-            for record in ready:
-                record.known_at = now
-            self.room.promote(ready)
+        self._promote(ready)
         if self.room.expects_partitions(topic):
             # They may be added any time: asked for again and again, with backoff.
             self._cluster.request_update(topic)
         if waiting:
             self._admit()
             self._note_waits(self._loop.time())
-        if first_for_memory and self.room.someone_waits_for_memory:
+
+    def _promote(self, records: list[WaitingRecord]) -> None:
+        """Let ``records`` wait for their turn to get memory, which may be there."""
+        self.room.promote(records)
+        if self.is_memory_short:
+            self._begin_to_wait_for_memory(records)
+
+    def _begin_to_wait_for_memory(self, records: Iterable[WaitingRecord]) -> None:
+        now = self._loop.time()
+        for record in records:
+            if record.known_at is None and record.waited_first is not WaitsFor.MEMORY:
+                record.known_at = now
+
+    def _look_for_memory(self) -> None:
+        """Have nothing linger from when the first in line finds too little memory."""
+        if not self.room.someone_waits_for_memory:
+            self.is_memory_short = False
+        elif self._lacks_memory() and not self.is_memory_short:
+            self.is_memory_short = True
+            self._begin_to_wait_for_memory(self.room.memory_line)
             self._memory_short()
+
+    def _lacks_memory(self) -> bool:
+        """Return whether there is too little memory for the first in line, if there is one."""
+        first = self.room.next_for_memory()
+        return first is not None and first.size + RECORD_OVERHEAD > self._budget.available
 
     def topic_refused(self, topic: str, error: ProducerError) -> None:
         """Fail those who waited for a topic that may not be used."""
@@ -186,6 +202,7 @@ class Admission:
             record = self.room.next_for_memory()
             if record is None or not self._budget.take(record.size + RECORD_OVERHEAD):
                 self._note_waits(self._loop.time())
+                self._look_for_memory()
                 return
             try:
                 self._append(record)
@@ -204,6 +221,8 @@ class Admission:
     def leave(self, record: WaitingRecord, for_batch: Iterable[object] = ()) -> None:
         """Forget ``record``; ``for_batch`` is the fate of the batch that took it."""
         self.room.leave(record)
+        if not self.room.someone_waits_for_memory:
+            self.is_memory_short = False
         if record.waits_for is WaitsFor.SERIALIZER:
             self._left_serializer(record)
             self.moved_on(record.topic)
@@ -222,8 +241,7 @@ class Admission:
     def _note_waits(self, now: float) -> None:
         """Measure for how long anybody at all waited; several at once count once."""
         # Not those whose turn is yet to come while there is memory.
-        first = self.room.next_for_memory()
-        for_memory = first is not None and (first.size + RECORD_OVERHEAD > self._budget.available)
+        for_memory = self._lacks_memory()
         if for_memory != (self._memory_short_since is not None):
             if self._memory_short_since is not None:
                 self._meters.producer.at(now).memory_wait += now - self._memory_short_since
@@ -278,6 +296,8 @@ class Admission:
             record.delivery._attach(fate, 0)
         fate.waiting = first.waited()
         self._ledger.failed_alone(fate, error, [record.as_record() for record in records])
+        # Behind a large one that has gone there may be smaller ones.
+        self.memory_released()
 
     def _withdraw(self, record: WaitingRecord, error: ProducerError | None) -> None:
         """Let ``record`` go unsent: failed with ``error``, or cancelled."""
@@ -288,6 +308,8 @@ class Admission:
             record.delivery._fate.waiting = record.waited()
         else:
             self.fail(record, error)
+        # Behind a large one that has gone there may be smaller ones.
+        self.memory_released()
 
     @property
     def is_crowded(self) -> bool:

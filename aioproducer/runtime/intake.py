@@ -342,7 +342,7 @@ class Intake:
             return Sealed.LINGER
         if self._flushing:
             return Sealed.FLUSH
-        return Sealed.MEMORY if self._memory_line else None
+        return Sealed.MEMORY if self.admission.is_memory_short else None
 
     def _reason_not_to_wait_for_answers(self, queue: PartitionQueue) -> Sealed | None:
         """Return why a new batch may go at once; else it goes when its broker has answered all."""
@@ -410,7 +410,9 @@ class Intake:
         if error is not None:
             return self._ledger.refuse(record.as_record(), error)
         waits_for = self._reason_to_wait(record)
-        if not may_wait and not self._gets_in_now(record, waits_for):
+        if self._gets_in_now(record, waits_for):
+            return self._append_at_once(record)
+        if not may_wait:
             if waits_for is WaitsFor.SERIALIZER:
                 raise SerializerNotReadyError(
                     "an earlier record's serializer has to wait", topic=topic
@@ -451,6 +453,21 @@ class Intake:
             and not self._memory_line
             and record.size + RECORD_OVERHEAD <= self._budget.available
         )
+
+    def _append_at_once(self, record: WaitingRecord) -> Delivery:
+        """Append a record that has nothing to wait for, whoever else of its topic waits."""
+        try:
+            queue = self._route_waiting(record, self._topics[record.topic])
+        except PartitionerError as error:
+            return self._ledger.refuse(record.as_record(), error)
+        assert queue is not None
+        delivery = self._append(
+            queue, record.size, record.timestamp_ms, record.key, record.value, record.headers
+        )
+        batch = queue.open
+        if record.expedite and batch is not None and batch.sealed is None:
+            self._seal(queue, batch, Sealed.EXPEDITE)
+        return delivery
 
     def _reason_to_wait(self, record: WaitingRecord) -> WaitsFor:
         """Return what a new record waits for; where it stands behind a serializer, its place."""
@@ -544,15 +561,8 @@ class Intake:
     def _append_waiting(self, record: WaitingRecord) -> None:
         queues = self._topics[record.topic]
         charge = record.size + RECORD_OVERHEAD
-        partition = record.partition
-        if partition is None and record.place is not None and record.place < queues.count:
-            # The one it held since it was sent, also if the topic has grown since.
-            partition = record.place
         try:
-            queue = self._router.route(
-                queues, partition, record.key, record.value, record.headers,
-                record.user_key, record.user_value, self._unusable(queues),
-            )  # fmt: skip
+            queue = self._route_waiting(record, queues)
         except PartitionerError as error:
             self._budget.give_back(charge)
             self.admission.fail(record, error)
@@ -580,6 +590,16 @@ class Intake:
         if record.expedite and batch.sealed is None:
             self._seal(queue, batch, Sealed.EXPEDITE)
 
+    def _route_waiting(self, record: WaitingRecord, queues: TopicQueues) -> PartitionQueue | None:
+        partition = record.partition
+        if partition is None and record.place is not None and record.place < queues.count:
+            # The one it held since it was sent, also if the topic has grown since.
+            partition = record.place
+        return self._router.route(
+            queues, partition, record.key, record.value, record.headers,
+            record.user_key, record.user_value, self._unusable(queues),
+        )  # fmt: skip
+
     # Flush, drain, close
 
     def _seal_everything(self, why: Sealed) -> None:
@@ -590,7 +610,9 @@ class Intake:
                     self._seal(queue, batch, why)
 
     def expedite_everything(self) -> None:
-        """Let no open batch linger any more."""
+        """Let nothing linger that was sent so far, what still waits for room included."""
+        for record in self.admission.room:
+            record.expedite = True
         self._seal_everything(Sealed.EXPEDITE)
 
     def partition_of(self, topic: str, key: bytes, user_key: object) -> int:

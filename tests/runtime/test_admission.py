@@ -199,6 +199,31 @@ class TestMemory:
             await asyncio.wait_for(waiting, 1)
             assert lingering.done()
 
+    async def test_while_memory_is_there_what_waited_for_metadata_lingers(self) -> None:
+        cluster = cluster_of()
+        options = {"linger_ms": 100, "enable_idempotence": False}
+        async with running(cluster, **options) as producer:
+            sent = [producer.send("orders", value) for value in values(3)]
+            await asyncio.sleep(0.05)
+            sent += [producer.send("orders", value) for value in values(3)]
+            await asyncio.gather(*sent)
+            metrics = producer.metrics()
+            assert (metrics.batch_sealed_linger_total, metrics.batch_sealed_memory_total) == (1, 0)
+        assert [len(batch) for batch in produced(cluster.brokers[1])] == [6]
+
+    async def test_memory_that_ends_while_records_are_let_in_ends_the_lingering(self) -> None:
+        """The batch that the first of them opened lingers; the others wait for its memory."""
+        cluster = cluster_of()
+        cluster.add_topic("others")
+        options = {"linger_ms": 60_000, "buffer_memory": ROOM_FOR_THREE}
+        async with running(cluster, **options) as producer:
+            await producer.warm_up(["orders"])
+            sent = [producer.send("orders", b"." * 200)]
+            sent += [producer.send("others", value) for value in values(2)]
+            await asyncio.wait_for(asyncio.gather(*sent), 1)
+            assert producer.metrics().batch_sealed_memory_total == 3
+        assert values_of(cluster, "others") == values(2)
+
     async def test_they_are_admitted_many_at_a_time(self) -> None:
         """Woken one by one they would leave in batches of one."""
         cluster = cluster_of()
@@ -264,6 +289,23 @@ class TestWithdrawing:
             sent[3].cancel()
             await outcomes(sent)
         assert values_of(cluster, "orders") == [values(5)[n] for n in (0, 1, 2, 4)]
+
+    @pytest.mark.parametrize("how", ["cancelled", "timed out"])
+    async def test_smaller_ones_behind_a_large_one_need_not_wait_for_memory(self, how: str) -> None:
+        cluster = cluster_of()
+        async with running(cluster, buffer_memory=ROOM_FOR_THREE) as producer:
+            await producer.warm_up(["orders"])
+            cluster.brokers[1].script.append(Conduct(delay=5))
+            first = producer.send("orders", b"." * 200)
+            large = producer.send("orders", b"." * 500, timeout=1 if how == "timed out" else None)
+            small = producer.send("orders", b"small")
+            await asyncio.sleep(1)
+            if how == "cancelled":
+                large.cancel()
+            await asyncio.sleep(1)
+            assert [step.what for step in small.explain().steps][:2] == ["accepted", "appended"]
+            assert small.explain().steps[1].at_ms < 1100
+            await outcomes([first, large, small])
 
     async def test_a_flush_does_not_wait_for_it_any_more(self) -> None:
         async with running(cluster_of()) as producer:

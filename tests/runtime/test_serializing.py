@@ -12,6 +12,9 @@ from aioproducer import (
     AsyncProducer,
     BufferExhaustedError,
     MetadataTimeoutError,
+    PartitionerError,
+    PartitionerRecord,
+    PartitionList,
     ProducerClosedError,
     Record,
     RecordMetadata,
@@ -24,7 +27,7 @@ from aioproducer import (
 )
 from aioproducer.serializers import SerializationContext, on_thread
 from tests.fake_broker import FakeCluster
-from tests.runtime.world import engine_of, now, outcomes, running, values_of, virtual_loop
+from tests.runtime.world import engine_of, now, outcomes, produced, running, values_of, virtual_loop
 
 
 class Gate:
@@ -184,6 +187,64 @@ class TestOrder:
             await asyncio.gather(first, *sent)
         told = [value[:1] for value in values_of(cluster, "orders") if value]
         assert told == [b"s", b"0", b"1", b"2", b"3"]
+
+    async def test_linger_gathers_what_was_answered_later(self) -> None:
+        async def serialize(value: bytes) -> bytes:
+            await asyncio.sleep(0)
+            return value
+
+        cluster = cluster_of(1)
+        async with running(cluster, linger_ms=100, value_serializer=serialize) as producer:
+            await producer.warm_up(["orders"])
+            sent = []
+            for number in range(10):
+                sent.append(producer.send("orders", b"%d" % number))
+                await asyncio.sleep(0.005)
+            await asyncio.gather(*sent)
+            words = [step.words for step in sent[0].explain().steps]
+            assert words[:3] == [
+                "accepted; waited for a serializer",
+                "appended to a batch",
+                "batch sealed: linger.ms had passed",
+            ]
+            assert producer.metrics().batch_sealed_memory_total == 0
+        assert [len(batch) for batch in produced(cluster.brokers[1])] == [10]
+
+    async def test_a_record_that_waits_for_nobody_is_appended_at_once(self) -> None:
+        """Only its topic is held up, by a record for another partition."""
+        gate = Gate()
+        cluster = cluster_of()
+        async with running(cluster, linger_ms=100, value_serializer=gate) as producer:
+            await producer.warm_up(["orders"])
+            slow = producer.send("orders", "slow", partition=0)
+            lingering = producer.send("orders", "a", partition=1)
+            expedited = asyncio.create_task(producer.send_and_wait("orders", "b", partition=1))
+            assert [step.what for step in lingering.explain().steps] == ["accepted", "appended"]
+            assert producer.metrics().waiting_records == 1
+            assert (await expedited).offset == 1
+            assert lingering.explain().steps[2].words.endswith("send_many() asked for it")
+            gate.open("slow")
+            await slow
+            assert producer.metrics().batch_sealed_memory_total == 0
+
+    async def test_an_own_partitioner_that_fails_then_fails_that_record_alone(self) -> None:
+        class Picky:
+            def partition(self, record: PartitionerRecord, partitions: PartitionList) -> int:
+                return {b"0": 0, b"1": 1}[record.key_bytes or b""]
+
+        gate = Gate()
+        options = {"value_serializer": gate, "partitioner": Picky()}
+        async with running(cluster_of(), **options) as producer:
+            await producer.warm_up(["orders"])
+            slow = producer.send("orders", "slow", key=b"0")
+            await asyncio.sleep(0)
+            slow.cancel()
+            # The topic is held up until the turn is over.
+            failed = producer.send("orders", "a", key=b"2")
+            sent = producer.send("orders", "b", key=b"1")
+            assert isinstance(failed.exception(), PartitionerError)
+            assert producer.metrics().waiting_records == 0
+            assert (await sent).partition == 1
 
     async def test_afterwards_the_short_way_is_free_again(self) -> None:
         cluster, gate = cluster_of(), Gate()

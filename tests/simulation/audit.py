@@ -29,13 +29,26 @@ def audit(engine: Engine, plan: Plan) -> list[str]:
     waiting = sum(record.size + RECORD_OVERHEAD for record in room)
     if waiting != budget.waiting:
         found.append(f"records wait with {waiting} bytes, but {budget.waiting} are booked")
-    arrivals = [record.arrival for record in engine.admission.room.memory_line]
+    found += _audit_line_for_memory(engine)
+    return found + _audit_meters(engine)
+
+
+def _audit_line_for_memory(engine: Engine) -> list[str]:
+    found = []
+    admission = engine.admission
+    arrivals = [record.arrival for record in admission.room.memory_line]
     if arrivals != sorted(arrivals):
         found.append(f"the line for memory is {arrivals}")
     lingering = [q.open for q in engine.intake.queues() if q.open and q.open.sealed is None]
-    if arrivals and lingering:
+    if admission._scheduled:
+        # In this very turn they are let in, or told that memory is short.
+        return found
+    short = admission._lacks_memory()
+    if short and lingering:
         found.append(f"{len(arrivals)} records wait for memory, but {lingering} linger")
-    return found + _audit_meters(engine)
+    if arrivals and not short:
+        found.append(f"{len(arrivals)} records wait, though there is memory")
+    return found
 
 
 def _audit_meters(engine: Engine) -> list[str]:
