@@ -701,6 +701,7 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
             snapshot, limits, config.linger_ms, config.batch_size, config.compression_type,
             config.max_in_flight_requests_per_connection,
             config.metrics_num_samples * config.metrics_sample_window_ms / 1000,
+            frozenset() if self._engine is None else self._engine.intake.sticky_topics(),
         )  # fmt: skip
         return Diagnosis(find(facts), snapshot)
 

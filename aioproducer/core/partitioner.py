@@ -93,6 +93,11 @@ class StickyPartition:
                 return partition
         return self.rotate(available, None if loads is None else loads(), rng, count)
 
+    @property
+    def is_used(self) -> bool:
+        """Whether any record of the topic came without a key."""
+        return self._partition >= 0
+
     def account(self, partition: int, size: int) -> None:
         """Count a batch of ``size`` bytes that was closed in ``partition``."""
         if partition == self._partition:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, overload
 
-from aioproducer.observe.snapshot import MetricsSnapshot
+from aioproducer.observe.snapshot import MetricsSnapshot, TopicMetrics
 from aioproducer.observe.thresholds import Thresholds
 
 
@@ -99,6 +99,8 @@ class Facts(NamedTuple):
     compression: str
     max_in_flight: int
     windows_s: float
+    # Topics with records without a key, which go to one partition for a while, then to another.
+    sticky_topics: frozenset[str] = frozenset()
 
 
 def find(facts: Facts) -> list[Finding]:
@@ -300,6 +302,10 @@ def _hot_partitions(facts: Facts) -> Iterator[Finding]:
         total, count = sum(records.values()), max(topic.partition_count, len(records))
         if total < limits.hot_partition_from or count < 2:
             continue
+        turns = _bytes_lately(topic) / (facts.batch_size or 1) / count
+        if name in facts.sticky_topics and turns < limits.hot_partition_turns:
+            # Some partitions had their turn lately and others had none: that is chance.
+            continue
         hottest = max(records, key=lambda index: records[index])
         factor = records[hottest] * count / total
         # Of two partitions none can have more than twice the average.
@@ -318,6 +324,14 @@ def _hot_partitions(facts: Facts) -> Iterator[Finding]:
              "partitioner.class"),
             f"{name}-{hottest}",
         )  # fmt: skip
+
+
+def _bytes_lately(topic: TopicMetrics) -> float:
+    """Return how much was sent lately, before it was compressed."""
+    if not topic.record_send_rate or not topic.compression_rate:
+        return 0.0
+    size = topic.byte_rate / topic.compression_rate / topic.record_send_rate
+    return size * sum(topic.partition_records.values())
 
 
 def _throttling(facts: Facts) -> Iterator[Finding]:

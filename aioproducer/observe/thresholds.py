@@ -68,6 +68,11 @@ class Thresholds:
     hot_partition_from: float = _limit(
         100, 1, 1e12, "records", "Partitions are judged once a topic had so many records lately."
     )
+    hot_partition_turns: float = _limit(
+        16, 0, 1e6, "batch.size",
+        "Topics with records without a key are judged once so much went to each partition on"
+        " average: such records go to one partition for a batch.size, then on.",
+    )  # fmt: skip
     throttle_share: float = _limit(
         0.01, 0, 1, "of the time", "Brokers that ask for longer pauses throttle."
     )

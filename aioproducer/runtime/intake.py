@@ -647,6 +647,10 @@ class Intake:
         """The loop had a turn."""
         self._since_turn = 0
 
+    def sticky_topics(self) -> frozenset[str]:
+        """Return the topics of which a batch's worth goes to one partition and then to another."""
+        return frozenset(name for name, queues in self._topics.items() if queues.sticky.is_used)
+
     def queues(self) -> list[PartitionQueue]:
         """Return every partition queue."""
         return [queue for queues in self._topics.values() for queue in queues.partitions]

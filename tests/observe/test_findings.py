@@ -208,6 +208,34 @@ def test_nothing_is_found_while_all_is_well() -> None:
     assert str(strict) == "nothing is wrong by the figures of the last minute"
 
 
+def test_turns_of_records_without_a_key_make_no_hot_partition() -> None:
+    """At a low rate a minute holds a few turns of batch.size, here a part of one."""
+
+    def play(key: bytes | None) -> tuple[dict[int, int], Diagnosis]:
+        async def scene(cluster: FakeCluster, producer: AsyncProducer[Any, Any]) -> None:
+            for _ in range(500):
+                producer.send("orders", b"." * 20, key=key)
+                await asyncio.sleep(0.02)
+
+        found = diagnose(scene, linger_ms=5)[0]
+        return dict(found.snapshot.topics["orders"].partition_records), found
+
+    records, found = play(None)
+    assert len(records) == 1
+    assert "hot_partition" not in found.names
+    assert "hot_partition" in play(b"always")[1].names
+
+
+def test_enough_records_without_a_key_show_a_hot_partition() -> None:
+    async def hot(cluster: FakeCluster, producer: AsyncProducer[Any, Any]) -> None:
+        producer.send("orders", b"v")
+        await outcomes([producer.send("orders", b"." * 2000, partition=0) for _ in range(800)])
+
+    judged, not_judged = diagnose(hot, {"hot_partition_turns": 1000}, linger_ms=5)
+    assert "hot_partition" in judged.names
+    assert "hot_partition" not in not_judged.names
+
+
 def test_before_anything_was_sent_nothing_is_found() -> None:
     assert find(facts_of(MetricsSnapshot(), Thresholds())) == []
     assert len(AsyncProducer("localhost:9092").diagnose()) == 0
