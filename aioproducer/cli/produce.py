@@ -246,10 +246,15 @@ async def _read(source: BinaryIO, stopped: asyncio.Future[Any]) -> bytes:
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(settle, data, failure)
 
-    threading.Thread(target=read, name="aioproducer-reader", daemon=True).start()
+    reader = threading.Thread(target=read, name="aioproducer-reader", daemon=True)
+    reader.start()
     both: set[asyncio.Future[Any]] = {piece, stopped}
     await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-    return piece.result() if piece.done() else b""
+    if not piece.done():
+        return b""
+    # It has told its last and is about to end.
+    reader.join()
+    return piece.result()
 
 
 def _chunk(source: BinaryIO) -> bytes:
