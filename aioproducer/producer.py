@@ -184,7 +184,6 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
         self._drains: list[SignalDrain] = []
         self._watchers: set[asyncio.Future[None]] = set()
         self._registered: dict[Registered, Callable[[], float]] = {}
-        self._known_topics: set[str] = set()
         self._takes_plain = False
         self._last_turn = 0.0
         self._turn = TransactionTurn()
@@ -447,9 +446,8 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
             headers = check_options(partition, timestamp_ms, headers)
             record = Record(check_topic(topic), value, key, partition, timestamp_ms, headers)
             return self._send_intercepted(self._chain, record, expedite, may_wait)
-        if topic.__class__ is not str or topic not in self._known_topics:
+        if topic.__class__ is not str or not engine.intake.knows(topic):
             topic = check_topic(topic)
-            self._known_topics.add(topic)
         if partition is not None or timestamp_ms is not None or headers != ():
             headers = check_options(partition, timestamp_ms, headers)
         try:

@@ -135,25 +135,31 @@ class CloseReport:
     """What :meth:`AsyncProducer.close` leaves behind.
 
     ``delivered`` and ``failed`` count over the producer's life; ``abandoned`` are the records that
-    close failed because its timeout ran out before the cluster had answered for them.
+    close failed because its timeout ran out before the cluster had answered for them. Topics unused
+    for ``metadata.max.idle.ms`` have no counts of their own; those are in ``forgotten``, and in
+    the sums.
     """
 
     topics: dict[str, TopicReport] = field(default_factory=dict)
+    forgotten: TopicReport = TopicReport()
 
     @property
     def delivered(self) -> int:
         """Records acknowledged over the producer's life."""
-        return sum(report.delivered for report in self.topics.values())
+        return sum(report.delivered for report in self._all())
 
     @property
     def failed(self) -> int:
         """Records that failed over the producer's life, the abandoned ones aside."""
-        return sum(report.failed for report in self.topics.values())
+        return sum(report.failed for report in self._all())
 
     @property
     def abandoned(self) -> int:
         """Records that close gave up on."""
-        return sum(report.abandoned for report in self.topics.values())
+        return sum(report.abandoned for report in self._all())
+
+    def _all(self) -> list[TopicReport]:
+        return [self.forgotten, *self.topics.values()]
 
 
 class SendManyResult(Sequence[RecordMetadata | ProducerError]):

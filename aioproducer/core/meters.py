@@ -166,6 +166,8 @@ class Meters:
         self._window = window
         self.producer = Meter(ProducerSample, samples, window, now)
         self.topics: dict[str, Meter[TopicSample]] = {}
+        # Topics that nobody uses any more, together.
+        self.forgotten = Meter(TopicSample, samples, window, now)
         self.nodes: dict[int, Meter[NodeSample]] = {}
         # Brokers that are no more; without this the totals would shrink with them.
         self._gone = Meter(NodeSample, samples, window, now)
@@ -177,6 +179,16 @@ class Meters:
         if meter is None:
             meter = self.topics[name] = Meter(TopicSample, self._samples, self._window, now)
         return meter.at(now)
+
+    def topic_forgotten(self, name: str) -> None:
+        """Keep no figures of its own for a topic that is no longer used."""
+        meter = self.topics.pop(name, None)
+        if meter is not None:
+            self.forgotten.absorb(meter)
+
+    def all_topics(self) -> list[Meter[TopicSample]]:
+        """Return the meters of all topics, those included that are forgotten."""
+        return [self.forgotten, *self.topics.values()]
 
     def node(self, node_id: int, now: float) -> Meter[NodeSample]:
         """Return the meter of a broker."""

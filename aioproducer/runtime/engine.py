@@ -371,7 +371,8 @@ class Engine:
         self.sender.chase_leaders()
 
     def _topics_forgotten(self, topics: Iterable[str]) -> None:
-        self.intake.forget(topics)
+        for name in self.intake.forget(topics):
+            self.meters.topic_forgotten(name)
 
     def _cluster_replaced(self) -> None:
         if self.transactions is None:

@@ -540,14 +540,24 @@ class Intake:
             if error is not None:
                 self.admission.topic_refused(name, error)
 
-    def forget(self, topics: Iterable[str]) -> None:
-        """Let go of topics long unused; the producer id keeper still knows their sequences."""
+    def forget(self, topics: Iterable[str]) -> list[str]:
+        """Let go of topics long unused; the producer id keeper still knows their sequences.
+
+        Returns those of which nothing is under way.
+        """
+        gone = []
         for name in topics:
             queues = self._topics.get(name)
-            if queues is None or self.admission.room.holds_any(name):
+            if self.admission.room.holds_any(name):
                 continue
-            if all(queue.is_empty for queue in queues.partitions):
-                del self._topics[name]
+            if queues is None or all(queue.is_empty for queue in queues.partitions):
+                self._topics.pop(name, None)
+                gone.append(name)
+        return gone
+
+    def knows(self, topic: str) -> bool:
+        """Return whether ``topic`` is in use."""
+        return topic in self._topics
 
     def _update_topic(self, queues: TopicQueues, view: TopicView) -> None:
         changes = queues.update(view, self._sequences, self._keep_order)

@@ -166,8 +166,9 @@ class Ledger:
     def report(self, abandoned: Counter[str]) -> CloseReport:
         """Return the counts by topic."""
         counted = {topic: meter.total() for topic, meter in sorted(self._meters.topics.items())}
+        gone = self._meters.forgotten.total()
         return CloseReport(
-            {
+            topics={
                 topic: TopicReport(
                     delivered=total.ack_records,
                     failed=total.records_failed - abandoned[topic],
@@ -175,7 +176,8 @@ class Ledger:
                 )
                 for topic, total in counted.items()
                 if total.ack_records or total.records_failed
-            }
+            },
+            forgotten=TopicReport(gone.ack_records, gone.records_failed, 0),
         )
 
     @property

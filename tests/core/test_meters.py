@@ -63,6 +63,17 @@ def test_each_record_of_a_batch_counts_as_being_as_old_as_the_oldest() -> None:
     assert (counted.ack_records, counted.ack_time, sum(counted.ack_times)) == (4, 2.0, 4)
 
 
+def test_the_figures_of_a_topic_that_is_forgotten_stay_in_the_totals() -> None:
+    book = meters()
+    book.topic("orders", 0.0).ack_records += 3
+    book.topic("others", 0.0).ack_records += 4
+    book.topic_forgotten("orders")
+    book.topic_forgotten("never used")
+    assert set(book.topics) == {"others"}
+    assert book.forgotten.total().ack_records == 3
+    assert sum(meter.total().ack_records for meter in book.all_topics()) == 7
+
+
 def test_the_figures_of_a_broker_that_is_gone_stay_in_the_totals() -> None:
     book = meters()
     for node_id in range(-100, 0):

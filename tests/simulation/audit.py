@@ -54,7 +54,7 @@ def _audit_line_for_memory(engine: Engine) -> list[str]:
 def _audit_meters(engine: Engine) -> list[str]:
     """Return what of the figures by topic, by age and by batch does not come to the whole."""
     whole = engine.meters.producer.total()
-    topics = [meter.total() for meter in engine.meters.topics.values()]
+    topics = [meter.total() for meter in engine.meters.all_topics()]
     found = []
     for name in ("records_sent", "ack_records", "records_retried", "records_failed"):
         parts = sum(getattr(topic, name) for topic in topics)
