@@ -232,8 +232,8 @@ except KeyboardInterrupt:
 
 
 def printed(out: str) -> list[str]:
-    """Return what a program printed itself: lines of the log begin with the client id."""
-    return [line for line in out.splitlines() if not line.startswith("[")]
+    """Return what a program printed itself: lines of the log begin with the client id, or ours."""
+    return [line for line in out.splitlines() if not line.startswith(("[", "aioproducer "))]
 
 
 @pytest.mark.core
