@@ -621,9 +621,12 @@ class Intake:
 
     def expedite_everything(self) -> None:
         """Let nothing linger that was sent so far, what still waits for room included."""
+        self._expedite_waiting()
+        self._seal_everything(Sealed.EXPEDITE)
+
+    def _expedite_waiting(self) -> None:
         for record in self.admission.room:
             record.expedite = True
-        self._seal_everything(Sealed.EXPEDITE)
 
     def partition_of(self, topic: str, key: bytes, user_key: object) -> int:
         """Return the partition for a key alone; raises while the topic is unknown."""
@@ -635,6 +638,8 @@ class Intake:
     def begin_flush(self) -> Flush:
         """Send everything without lingering; returns what to wait for."""
         self._flushing += 1
+        # Also if nobody waits for the flush any more by the time that they get in.
+        self._expedite_waiting()
         self._seal_everything(Sealed.FLUSH)
         flush = Flush([*self.admission.room, *self._ledger.unsettled], self._loop)
         self._ledger.flushes.append(flush)

@@ -211,6 +211,15 @@ class TestMemory:
             assert (metrics.batch_sealed_linger_total, metrics.batch_sealed_memory_total) == (1, 0)
         assert [len(batch) for batch in produced(cluster.brokers[1])] == [6]
 
+    async def test_a_flush_that_was_cancelled_still_expedites_what_waits(self) -> None:
+        """Cancelling it abandons the wait only."""
+        async with running(cluster_of(), linger_ms=60_000) as producer:
+            waiting = producer.send("orders", b"v")
+            flushing = asyncio.create_task(producer.flush())
+            await asyncio.sleep(0)
+            flushing.cancel()
+            await asyncio.wait_for(waiting, 1)
+
     async def test_memory_that_ends_while_records_are_let_in_ends_the_lingering(self) -> None:
         """The batch that the first of them opened lingers; the others wait for its memory."""
         cluster = cluster_of()
