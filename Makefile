@@ -26,7 +26,7 @@ lint: .venv/.installed-dev  ## style, types, layers and generated pages
 	$(BIN)/mypy --strict
 	$(BIN)/basedpyright --pythonpath $(BIN)/python --level error tests/typing
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python tools/generate_reference.py --check
+	$(BIN)/python -m tools.generate_reference --check
 	$(BIN)/python tools/check_pins.py
 
 bench: .venv/.compiled  ## compare with other producers, of Python and not; ARGS=--tls: with TLS and without

@@ -63,6 +63,8 @@ async def test_answers_that_came_while_the_loop_was_blocked_count(
             for number in range(3):
                 # The first acknowledgement too, so that more than one request may be in flight.
                 await producer.send(name, b"warm %d" % number)
+            # A topic this new may cost the first ones a retry.
+            retried = producer.metrics().record_retry_total
             for _ in range(10):
                 deliveries = await _on_the_wire(producer, name)
                 block(4.0)
@@ -73,7 +75,7 @@ async def test_answers_that_came_while_the_loop_was_blocked_count(
                 # The answers were read in the very turn before the loop stood still: anew.
     first = found[0].offset
     assert [metadata.offset for metadata in found] == [first, first + 1, first + 2]
-    assert metrics.record_retry_total == 0
+    assert metrics.record_retry_total == retried
     assert metrics.loop_stalls >= 1
     assert metrics.loop_stall_longest_s > 1.9
     said = [r.getMessage() for r in caplog.records if "stood still" in r.getMessage()]
