@@ -110,6 +110,7 @@ class SignalDrain:
         try:
             self._loop.add_signal_handler(number, shared.deliver, number)
         except (NotImplementedError, RuntimeError, ValueError) as error:
+            # What loops raise that cannot: on Windows, outside the main thread, for such a signal.
             self.uninstall()
             raise ProducerStateError(
                 f"this event loop cannot handle {number.name}: {error!r}",

@@ -167,6 +167,7 @@ def _interruptible(stop: asyncio.Event) -> Iterator[None]:
     try:
         loop.add_signal_handler(signal.SIGINT, stop.set)
     except (NotImplementedError, ValueError, RuntimeError):
+        # It cannot, as on Windows: Ctrl-C ends the program the usual way.
         yield
         return
     try:

@@ -192,6 +192,7 @@ class Serializing:
             # Not by us: the serializer, or something that it awaits, was cancelled.
             self._fail(record, SerializationError("the serializer was cancelled"))
         except Exception as error:
+            # The task must end well whatever it was: this record alone fails of it.
             logger.error("unexpected error while serializing a record", exc_info=error)
             failure = SerializationError(f"unexpected error while serializing: {error!r}")
             failure.__cause__ = error

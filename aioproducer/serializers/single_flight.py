@@ -41,6 +41,7 @@ class SingleFlight:
         try:
             await attempt()
         except Exception as error:
+            # Only looked at on its way; it is raised again below.
             if isinstance(error, ProducerError) and concerns_all(error):
                 outcome = error
             raise
