@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from aioproducer.config_profiles import apply_profile
 from aioproducer.config_rules import Draft, apply_rules
 from aioproducer.config_security import judge_security
 from aioproducer.config_table import (
@@ -122,11 +123,13 @@ class ProducerConfig:
     metrics_num_samples: int
     metrics_sample_window_ms: int
     metrics_recording_level: str
+    profile: str | None
 
     notices: tuple[str, ...] = field(default=(), compare=False)
     """What the user should know, one line each: an adjustment, or a duplicate left out."""
     _given: Mapping[str, object] = field(default_factory=dict, compare=False)
     _adjusted: Mapping[str, str] = field(default_factory=dict, compare=False)
+    _profiled: frozenset[str] = field(default=frozenset(), compare=False)
 
     @classmethod
     def create(
@@ -152,6 +155,7 @@ class ProducerConfig:
             sources.append(config)
         given = _given_in([*sources, options], draft)
         _fill(draft, given)
+        apply_profile(draft)
         apply_rules(draft)
         judge_security(draft)
         if draft.violations:
@@ -162,6 +166,7 @@ class ProducerConfig:
             notices=tuple(draft.notices),
             _given=dict(given.values()),
             _adjusted=draft.adjusted,
+            _profiled=frozenset(draft.profiled),
         )
 
     def replace(self, **options: object) -> Self:
@@ -178,9 +183,13 @@ class ProducerConfig:
         return type(self).create(config={**kept, **options})
 
     def explain(self) -> str:
-        """Return one line for each key: its name, its value, and who set it."""
+        """Return one line for each key: its name, its value, and who set it.
+
+        That is ``user``, ``profile NAME``, ``default``, or ``adjusted`` with the reason: a rule
+        between keys has worked it out.
+        """
         rows = [
-            (key.kafka, _shown(key, getattr(self, key.python)), self._origin(key))
+            (key.kafka, _shown(key, getattr(self, key.python)), self.origin(key.kafka))
             for key in WORKING_KEYS
         ]
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
@@ -188,16 +197,24 @@ class ProducerConfig:
             f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}" for name, value, origin in rows
         )
 
-    def _origin(self, key: Key) -> str:
+    def origin(self, name: str) -> str:
+        """Return who set the key called ``name``, in the words of ``explain()``.
+
+        Raises:
+            KeyError: no key is called so.
+        """
+        key = BY_NAME[name]
         if key.python in self._adjusted:
             return f"adjusted: {self._adjusted[key.python]}"
+        if key.python in self._profiled:
+            return f"profile {self.profile}"
         return "user" if any(BY_NAME[name] is key for name in self._given) else "default"
 
     def __repr__(self) -> str:
         changed = [
             f"{key.python}={_shown(key, getattr(self, key.python))}"
             for key in WORKING_KEYS
-            if self._origin(key) != "default"
+            if self.origin(key.kafka) != "default"
         ]
         return f"{type(self).__name__}({', '.join(changed)})"
 

@@ -1,6 +1,6 @@
 """The rules between keys: what contradicts, and what is adjusted so that it fits.
 
-Only what the user set can contradict; a default gives way.
+Only what the user set can contradict; a default gives way, and so does what a profile set.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ class Draft:
     violations: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     adjusted: dict[str, str] = field(default_factory=dict)
+    profile: str = ""
+    profiled: set[str] = field(default_factory=set)
+    """The keys that the profile has set, and that may give way to the user's."""
 
     def number(self, key: str) -> int:
         value = self.values[key]
@@ -41,9 +44,20 @@ class Draft:
     def sound(self, *keys: str) -> bool:
         return self.wrong.isdisjoint(keys)
 
+    def origin(self, key: str) -> str:
+        """Return what to say behind a value that the user would not know, else nothing."""
+        return f" (profile {self.profile})" if key in self.profiled else ""
+
     def adjust(self, key: str, value: object, reason: str) -> None:
         self.values[key] = value
         self.adjusted[key] = reason
+
+    def yield_to(self, key: str, value: object, shown: str, reason: str) -> None:
+        """Have what the profile set give way to what the user did."""
+        profiles = f"{self.values[key]}{self.origin(key)}"
+        self.notices.append(f"{self.name(key)} is {shown} instead of {profiles}: {reason}")
+        self.adjust(key, value, reason)
+        self.profiled.discard(key)
 
 
 def apply_rules(draft: Draft) -> None:
@@ -51,6 +65,7 @@ def apply_rules(draft: Draft) -> None:
     if not draft.is_set("bootstrap_servers"):
         draft.violations.append("bootstrap.servers: is required, as host:port")
     _bound_small_things(draft)
+    _let_profile_give_way(draft)
     _judge_transactions(draft)
     _judge_idempotence(draft)
     _judge_delivery_timeout(draft)
@@ -62,6 +77,25 @@ def _bound_small_things(draft: Draft) -> None:
         draft.adjust("batch_size", 1, "0 means one record in each batch")
     if draft.number("linger_ms") > INT_MAX:
         draft.adjust("linger_ms", INT_MAX, "the longest time there is")
+
+
+def _let_profile_give_way(draft: Draft) -> None:
+    """Have the profile's values give way where the user's keys would contradict them."""
+    transactional = draft.values["transactional_id"] is not None
+    if "acks" in draft.profiled and draft.number("acks") != -1:
+        if transactional:
+            draft.yield_to("acks", -1, "all", f"{draft.name('transactional_id')} is set")
+        elif draft.is_set("enable_idempotence") and draft.values["enable_idempotence"]:
+            draft.yield_to("acks", -1, "all", f"{draft.name('enable_idempotence')} is on")
+    in_flight = draft.number("max_in_flight_requests_per_connection")
+    if "enable_idempotence" in draft.profiled and in_flight > _MOST_IN_FLIGHT and not transactional:
+        name = draft.name("max_in_flight_requests_per_connection")
+        _switch_idempotence_off(draft, f"{name} is {in_flight}")
+    room = draft.number("delivery_timeout_ms") - draft.number("request_timeout_ms")
+    limited = "linger_ms" in draft.profiled and draft.is_set("delivery_timeout_ms")
+    if limited and 0 <= room < draft.number("linger_ms"):
+        reason = f"{draft.name('delivery_timeout_ms')} leaves no more"
+        draft.yield_to("linger_ms", room, str(room), reason)
 
 
 def _judge_transactions(draft: Draft) -> None:
@@ -111,10 +145,11 @@ def _judge_idempotence(draft: Draft) -> None:
             for key, needed, value in obstacles
         )
     elif obstacles:
-        reason = " and ".join(f"{draft.name(key)} is {value}" for key, _, value in obstacles)
-        draft.adjust("enable_idempotence", False, reason)
-        draft.notices.append(
-            f"{own_name} is off because {reason}: a retry may put a record into the log twice"
+        _switch_idempotence_off(
+            draft,
+            " and ".join(
+                f"{draft.name(key)} is {value}{draft.origin(key)}" for key, _, value in obstacles
+            ),
         )
         return
     in_flight = "max_in_flight_requests_per_connection"
@@ -123,6 +158,14 @@ def _judge_idempotence(draft: Draft) -> None:
             f"{draft.name(in_flight)}: must be at most {_MOST_IN_FLIGHT} with {own_name}, "
             f"not {draft.number(in_flight)}; lower it, or set {own_name} to False"
         )
+
+
+def _switch_idempotence_off(draft: Draft, reason: str) -> None:
+    draft.adjust("enable_idempotence", False, reason)
+    draft.notices.append(
+        f"{draft.name('enable_idempotence')} is off because {reason}: "
+        f"a retry may put a record into the log twice"
+    )
 
 
 def _judge_delivery_timeout(draft: Draft) -> None:

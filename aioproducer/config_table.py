@@ -878,13 +878,13 @@ _ASSERTIONS = (
 )
 
 _OTHER = (
-    _later(
-        "profiles",
-        Group.OTHER,
+    _key(
         "profile",
-        Kind.STRING,
+        Kind.CHOICE,
         None,
-        "A named set of defaults.",
+        Group.OTHER,
+        "Settings for what you did not set; yours beat them. What each one sets stands below.",
+        choices=("throughput", "latency", "balanced", "reliability"),
         own=True,
     ),
     _later(

@@ -21,6 +21,7 @@ from aioproducer.checks import as_buffer, check_options, check_timeout, check_to
 from aioproducer.closing import Closing
 from aioproducer.compiled import tell_once
 from aioproducer.config import ProducerConfig
+from aioproducer.config_profiles import ProfileName
 from aioproducer.core.lifecycle import LifeEvent, LifeState, transition
 from aioproducer.core.partitioner import Partitioner
 from aioproducer.core.transaction import TransactionState
@@ -103,7 +104,7 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
         value_serializer: None = None,
         partitioner: str | Partitioner | None = None,
         interceptors: Sequence[object] = (),
-        profile: str | None = None,
+        profile: ProfileName | None = None,
         **options: Unpack[ProducerOptions],
     ) -> None: ...
     @overload
@@ -116,7 +117,7 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
         value_serializer: None = None,
         partitioner: str | Partitioner | None = None,
         interceptors: Sequence[object] = (),
-        profile: str | None = None,
+        profile: ProfileName | None = None,
         **options: Unpack[ProducerOptions],
     ) -> None: ...
     @overload
@@ -129,7 +130,7 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
         value_serializer: SerializerOf[V],
         partitioner: str | Partitioner | None = None,
         interceptors: Sequence[object] = (),
-        profile: str | None = None,
+        profile: ProfileName | None = None,
         **options: Unpack[ProducerOptions],
     ) -> None: ...
     @overload
@@ -142,7 +143,7 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
         value_serializer: SerializerOf[V] | str | None = None,
         partitioner: str | Partitioner | None = None,
         interceptors: Sequence[object] = (),
-        profile: str | None = None,
+        profile: ProfileName | None = None,
         **options: Unpack[ProducerOptions],
     ) -> None: ...
     def __init__(
@@ -154,7 +155,7 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
         value_serializer: object = None,
         partitioner: str | Partitioner | None = None,
         interceptors: Sequence[object] = (),
-        profile: str | None = None,
+        profile: ProfileName | None = None,
         **options: Unpack[ProducerOptions],
     ) -> None:
         self.config = ProducerConfig.create(

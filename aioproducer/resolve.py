@@ -41,4 +41,11 @@ def resolve_compressor(config: ProducerConfig) -> Compressor | None:
         "lz4": config.compression_lz4_level,
         "zstd": config.compression_zstd_level,
     }
-    return get(name, levels.get(name))
+    try:
+        return get(name, levels.get(name))
+    except ConfigurationError as error:
+        if not config.origin("compression_type").startswith("profile"):
+            raise
+        raise ConfigurationError(
+            f"profile={config.profile} sets {error}, or set compression_type yourself"
+        ) from None

@@ -465,7 +465,6 @@ def test_a_transaction_timeout_without_an_id_is_noticed():
     [
         ("transaction.two.phase.commit.enable", "true", "transactions"),
         ("sasl.oauthbearer.assertion.file", "/a.jwt", "signed OAuth assertions"),
-        ("profile", "throughput", "profiles"),
         ("client.rack", "eu-1", "rack awareness"),
         ("partitioner.rack.aware", True, "rack awareness"),
     ],

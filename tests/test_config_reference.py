@@ -112,6 +112,7 @@ def test_every_working_key_is_explained(key):
 def test_the_typed_options_are_the_working_keys_that_are_no_parameter_of_their_own():
     parameters = {
         "bootstrap_servers", "key_serializer", "value_serializer", "partitioner", "interceptors",
+        "profile",
     }  # fmt: skip
 
     assert set(ProducerOptions.__annotations__) == {key.python for key in WORKING_KEYS} - parameters

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from aioproducer import AsyncProducer
 from aioproducer.config import ProducerConfig
 from aioproducer.core.partitioner import PARTITIONER_NAMES
 from aioproducer.errors import ConfigurationError
@@ -73,3 +74,30 @@ def test_levels_are_passed_on() -> None:
         assert codec is not None
         sizes[level] = len(codec.compress(body))
     assert sizes[9] < sizes[1]
+
+
+@pytest.mark.parametrize(
+    ("profile", "package"), [("throughput", "lz4"), ("balanced", "snappy"), ("reliability", "zstd")]
+)
+def test_a_profile_whose_codec_is_not_installed_is_refused_with_the_extra_and_the_way_around(
+    profile: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aioproducer.wire.compression.importable", lambda package: False)
+
+    with pytest.raises(ConfigurationError) as refusal:
+        AsyncProducer("localhost:9092", config={"profile": profile})
+
+    words = str(refusal.value)
+    assert words.startswith(f"profile={profile} sets compression.type={package} ")
+    assert f'pip install "aioproducer[{package}]"' in words
+    assert words.endswith("or set compression_type yourself")
+    assert AsyncProducer("localhost:9092", config={"profile": profile}, compression_type="none")
+
+
+def test_a_codec_that_the_user_chose_is_not_blamed_on_the_profile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("aioproducer.wire.compression.importable", lambda package: False)
+
+    with pytest.raises(ConfigurationError, match=r"^compression\.type=zstd needs a package"):
+        resolve_compressor(config(profile="balanced", compression_type="zstd"))

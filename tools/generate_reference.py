@@ -7,11 +7,14 @@ python -m tools.generate_reference --check    exit with 1 if one of them is stal
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from aioproducer.config_profiles import PROFILES
 from aioproducer.config_table import (
+    BY_NAME,
     INT_MAX,
     KAFKA_CLASSES,
     KEYS,
@@ -28,7 +31,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # AsyncProducer has parameters of these names, and a TypedDict of its keywords must not repeat them.
 _PARAMETERS = frozenset(
-    {"bootstrap_servers", "key_serializer", "value_serializer", "partitioner", "interceptors"}
+    {
+        "bootstrap_servers",
+        "key_serializer",
+        "value_serializer",
+        "partitioner",
+        "interceptors",
+        "profile",
+    }
 )
 
 _TYPES = {
@@ -86,7 +96,7 @@ AsyncProducer(config={"bootstrap.servers": "localhost:9092", "linger.ms": "20"})
 - `None` leaves a key at its default. A key that is given twice, under one name or both, is refused.
 - A key that is not known is refused with the nearest one that is. No key is accepted and ignored.
 - Everything that is wrong is named in one `ConfigurationError`, when the producer is made.
-- `ProducerConfig.create(...).explain()` lists each value and whether you, the default or a rule
+- `producer.config.explain()` lists each value and whether you, the profile, the default or a rule
   between keys has set it.
 
 For most programs `bootstrap.servers` is enough. The next ones to look at are `linger.ms`,
@@ -97,7 +107,8 @@ may be under way.
 _RULES = """\
 ## Rules between keys
 
-Only what you set can contradict; a default gives way, and says so in `ProducerConfig.notices`.
+Only what you set can contradict; a default or what a profile set gives way, and says so in
+`ProducerConfig.notices`.
 
 | When | Then |
 |---|---|
@@ -108,6 +119,9 @@ Only what you set can contradict; a default gives way, and says so in `ProducerC
 | the same, but it is not set | it is raised to that sum |
 | `reconnect.backoff.ms` is set and `reconnect.backoff.max.ms` is not | the wait does not grow |
 | a backoff or a set-up timeout is above its maximum | it is lowered to it |
+| a profile has `acks=1`, and `transactional.id` or `enable.idempotence` is set | `acks` is `all` |
+| a profile has idempotence on, and more than 5 requests in flight are set | idempotence is off |
+| a profile's `linger.ms` does not fit into `delivery.timeout.ms` as set | it is what is left |
 | `bootstrap.servers` names a server twice | the repetition is left out |
 | `batch.size` is 0 | each batch has one record |
 """
@@ -140,7 +154,7 @@ def render_page() -> str:
         keys = [key for key in WORKING_KEYS if key.group is group]
         if keys:
             parts.append(_chapter(group, keys))
-    parts += [_RULES, _classes(), _not_yet(), _refused()]
+    parts += [profile_chapter(), _RULES, _classes(), _not_yet(), _refused()]
     return "\n".join(parts)
 
 
@@ -156,7 +170,7 @@ def _names(key: Key) -> str:
 
 def _default(key: Key) -> str:
     if key.kind is Kind.ACKS:
-        return "`all`"
+        return "`all`" if key.default == -1 else f"`{key.default}`"
     if key.kind is Kind.SERVERS:
         return "required"
     if key.default is None:
@@ -184,6 +198,35 @@ def _values(key: Key) -> str:
     if key.python == "compression_gzip_level":
         return "-1, or 1 to 9"
     return f"{key.minimum} to {key.maximum}"
+
+
+def profile_chapter() -> str:
+    """Return the chapter of the page that says what each profile sets."""
+    keys = dict.fromkeys(name for settings in PROFILES.values() for name in settings)
+    rows = [
+        (
+            f"`{BY_NAME[name].kafka}`",
+            *(_profiled(name, settings) for settings in PROFILES.values()),
+            _default(BY_NAME[name]),
+        )
+        for name in keys
+    ]
+    head = (
+        "## Profiles\n\nWhat a profile sets where you have not. Cells in brackets it leaves alone: "
+        "that is the default, or\nwhat follows from the rest. How to choose: "
+        "[profiles.md](../profiles.md).\n\n"
+    )
+    names = (f"`{name}`" for name in PROFILES)
+    return head + _table(("Key", *names, "without a profile"), rows)
+
+
+def _profiled(name: str, settings: Mapping[str, object]) -> str:
+    key = BY_NAME[name]
+    if name in settings:
+        return _default(dataclasses.replace(key, default=settings[name]))
+    if name == "enable_idempotence":
+        return "(off: needs `acks=all`)"
+    return f"({_default(key)})"
 
 
 def _classes() -> str:

@@ -20,6 +20,7 @@ from aioproducer import (
     Transaction,
     TransactionTimeoutError,
 )
+from aioproducer.config_profiles import ProfileName
 from aioproducer.options import ProducerOptions
 from aioproducer.patterns.pool_members import Member, Members
 from aioproducer.patterns.retry_rules import may_run_again, pause_before
@@ -77,7 +78,7 @@ class TransactionalProducerPool(Generic[K, V]):
         value_serializer: None = None,
         partitioner: str | Partitioner | None = None,
         interceptors: Sequence[object] = (),
-        profile: str | None = None,
+        profile: ProfileName | None = None,
         **options: Unpack[ProducerOptions],
     ) -> None: ...
     @overload
@@ -93,7 +94,7 @@ class TransactionalProducerPool(Generic[K, V]):
         value_serializer: None = None,
         partitioner: str | Partitioner | None = None,
         interceptors: Sequence[object] = (),
-        profile: str | None = None,
+        profile: ProfileName | None = None,
         **options: Unpack[ProducerOptions],
     ) -> None: ...
     @overload
@@ -109,7 +110,7 @@ class TransactionalProducerPool(Generic[K, V]):
         value_serializer: SerializerOf[V],
         partitioner: str | Partitioner | None = None,
         interceptors: Sequence[object] = (),
-        profile: str | None = None,
+        profile: ProfileName | None = None,
         **options: Unpack[ProducerOptions],
     ) -> None: ...
     @overload
@@ -125,7 +126,7 @@ class TransactionalProducerPool(Generic[K, V]):
         value_serializer: SerializerOf[V] | str | None = None,
         partitioner: str | Partitioner | None = None,
         interceptors: Sequence[object] = (),
-        profile: str | None = None,
+        profile: ProfileName | None = None,
         **options: Unpack[ProducerOptions],
     ) -> None: ...
     def __init__(

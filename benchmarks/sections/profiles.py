@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from aioproducer.config_profiles import PROFILES
+from aioproducer.wire.compression import HAS_STDLIB_ZSTD
 from benchmarks.arguments import Settings
 from benchmarks.job import NULL_KEYS, Job
 from benchmarks.peers import OURS
@@ -57,14 +59,12 @@ def _job(settings: Settings, **fields: object) -> Job:
 
 def _profiles(settings: Settings) -> Table:
     rows = {
-        "throughput": _job(settings, linger_ms=20, batch_size=262_144),
-        "balanced": _job(settings, linger_ms=5, batch_size=65_536, compression="lz4"),
-        "reliability": _job(settings, linger_ms=5, keys=settings.keys),
+        name: _job(settings, options={"profile": name}) for name in PROFILES if name != "latency"
     }
     return Table(
         section="profiles",
         name="throughput",
-        title="Profiles: 1000 B values, acks=all, idempotent",
+        title="Profiles: 1000 B values",
         rows=rows,
         columns=[
             Column("MB/s", lambda run: run.records_per_second * _SIZE / 1e6, ",.0f"),
@@ -73,18 +73,25 @@ def _profiles(settings: Settings) -> Table:
         ],
         rounds=settings.rounds,
         label="profile",
-        note="throughput: linger 20 ms, 256 KiB batches. balanced: linger 5 ms, 64 KiB batches,"
-        " lz4; MB before compression. reliability: the defaults, 16 B keys, linger 5 ms.",
+        note="What each sets: docs/profiles.md. MB before compression.",
+        needs={"throughput": "lz4", "balanced": "cramjam"}
+        | ({} if HAS_STDLIB_ZSTD else {"reliability": "zstandard"}),
         noisy=("MB/s",),
     )
 
 
 def _latency(settings: Settings) -> Table:
-    job = _job(settings, kind="latency", value_size=100, linger_ms=0, seconds=2 * settings.factor)
+    job = _job(
+        settings,
+        kind="latency",
+        value_size=100,
+        seconds=2 * settings.factor,
+        options={"profile": "latency"},
+    )
     return Table(
         section="profiles",
         name="latency",
-        title=f"Profiles: latency, {job.rate} records/s, 100 B values, linger 0 ms",
+        title=f"Profiles: latency, {job.rate} records/s, 100 B values",
         rows={"latency": job},
         columns=[Column(f"{name} ms", percentile(name)) for name in ("p50", "p99", "p99.9")],
         rounds=settings.rounds,
