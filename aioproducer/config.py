@@ -182,6 +182,11 @@ class ProducerConfig:
         }
         return type(self).create(config={**kept, **options})
 
+    @property
+    def given(self) -> dict[str, object]:
+        """What the user set, by the names used, secrets included: makes an equal configuration."""
+        return dict(self._given)
+
     def explain(self) -> str:
         """Return one line for each key: its name, its value, and who set it.
 

@@ -300,6 +300,35 @@ class Delivery(FutureOfMetadata):
         outcome = self._settled_outcome()
         return outcome if isinstance(outcome, ProducerError) else None
 
+    @property
+    def failure(self) -> ProducerError | None:
+        """The record's error once it has failed, for those who only watch: nobody looked at it.
+
+        One object for all records of a batch, also where the wait was given up. Do not raise it.
+        """
+        self._follow()
+        return self._fate.error
+
+    def withdraw(self) -> bool:
+        """Cancel it if the record still waits, so that it is never sent; return whether it did.
+
+        A record on its way is left alone, and so is whoever waits for it.
+        """
+        if self.done() or self._fate.withdraw is None:
+            return False
+        return self.cancel()
+
+    @classmethod
+    def refused(cls, topic: str, error: ProducerError, *, partition: int | None = None) -> Delivery:
+        """Return one that has failed already, for what stands in front of a producer.
+
+        The loop is not told if nobody looks at it. Needs a running loop.
+        """
+        fate = Fate(asyncio.get_running_loop(), topic, partition, count=1)
+        fate.quiet = True
+        fate.fail(error)
+        return fate.delivery(0, UNKNOWN_TIMESTAMP, -1, -1)
+
     def add_done_callback(
         self, fn: _Callback, /, *, context: contextvars.Context | None = None
     ) -> None:

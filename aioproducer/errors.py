@@ -20,6 +20,8 @@
      +-- MalformedResponseError
      +-- ClusterConnectionError
      |    +-- AuthenticationError
+     +-- CircuitOpenError
+     +-- DeadLetterError
      +-- TransactionAbortedError
      +-- FatalTransactionError
      |    +-- ProducerFencedError, InvalidProducerIdMappingError (both BrokerError as well)
@@ -269,6 +271,75 @@ class AuthenticationError(ClusterConnectionError):
 
     retriable = False
     what_next = "Correct what the message names; later sends try again, with new credentials."
+
+
+class CircuitOpenError(ProducerError):
+    """A circuit breaker let no record through: the cluster has failed too often lately.
+
+    ``retry_after`` is in how many seconds the circuit may let one through; ``circuit`` names the
+    topic or broker where there is a circuit for each.
+    """
+
+    retriable = True
+    what_next = "Send again after .retry_after seconds, or keep the record elsewhere meanwhile."
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        retry_after: float = 0.0,
+        circuit: str = "",
+        retriable: bool | None = None,
+        persisted: Persisted = "no",
+        what_next: str = "",
+        topic: str | None = None,
+        partition: int | None = None,
+        attempts: int = 0,
+    ) -> None:
+        super().__init__(
+            message,
+            retriable=retriable,
+            persisted=persisted,
+            what_next=what_next,
+            topic=topic,
+            partition=partition,
+            attempts=attempts,
+        )
+        self.retry_after = retry_after
+        self.circuit = circuit
+
+
+class DeadLetterError(ProducerError):
+    """A record failed, and could not be kept as a dead letter either.
+
+    ``errors`` are all errors in the order they came: the record's own, which is the ``__cause__``
+    too, then the dead-letter topic's, then the spool file's or the callback's.
+    """
+
+    what_next = "Look at .errors; the record is nowhere but with whoever sent it."
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        errors: tuple[BaseException, ...] = (),
+        retriable: bool | None = None,
+        persisted: Persisted = "no",
+        what_next: str = "",
+        topic: str | None = None,
+        partition: int | None = None,
+        attempts: int = 0,
+    ) -> None:
+        super().__init__(
+            message,
+            retriable=retriable,
+            persisted=persisted,
+            what_next=what_next,
+            topic=topic,
+            partition=partition,
+            attempts=attempts,
+        )
+        self.errors = errors
 
 
 class ProducerTimeoutError(ProducerError, TimeoutError):

@@ -61,7 +61,13 @@ from aioproducer.runtime.deadline import fail_after
 from aioproducer.runtime.engine import Engine
 from aioproducer.runtime.failure_feed import FailureReader
 from aioproducer.runtime.security import Security
-from aioproducer.runtime.serializing import Answer, MoreThanBytes, let_go
+from aioproducer.runtime.serializing import (
+    Answer,
+    MoreThanBytes,
+    both_of,
+    let_go,
+    with_headers,
+)
 from aioproducer.runtime.supervisor import weakly
 from aioproducer.send_path import SendPath
 from aioproducer.serializers import SerializerOf, resolve_serializer
@@ -506,6 +512,29 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
             value = as_buffer(value, "value")
         return key, value
 
+    async def serialize(
+        self,
+        topic: str,
+        value: V | None = None,
+        *,
+        key: K | None = None,
+        headers: Sequence[Header] = (),
+    ) -> Record[bytes, bytes]:
+        """Return the record that ``send()`` would make of these: what the serializers give.
+
+        Sends nothing. Raises :exc:`SerializationError`, and :exc:`TypeError` or :exc:`ValueError`
+        for misuse. Waits for as long as the serializers do; cancelling cancels them.
+        """
+        headers = check_options(None, None, headers)
+        topic = check_topic(topic)
+        try:
+            key_bytes, value_bytes = self._serialized(key, value, topic, headers)
+        except MoreThanBytes as more:
+            key_bytes, value_bytes = await both_of(more)
+            headers = with_headers(headers, more.key, more.value)
+        plain = None if value_bytes is None else bytes(value_bytes)
+        return Record(topic, plain, key_bytes, headers=tuple(headers))
+
     async def send_many(
         self,
         records: Iterable[Record[K, V]] | AsyncIterable[Record[K, V]],
@@ -592,6 +621,10 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
                 f" {', '.join(places[:5])}{', ...' if len(places) > 5 else ''}{because(cause)}"
             ) from cause
 
+    def expedite(self) -> None:
+        """Let nothing linger that was sent so far, as ``flush()`` does, but wait for nothing."""
+        self._require_engine().intake.expedite_everything()
+
     # The cluster
 
     async def partitions_for(
@@ -607,6 +640,10 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
         engine = self._require_engine()
         name = check_topic(topic)
         return await engine.topics.partitions(name, self._default_block_timeout(timeout))
+
+    def known_partitions(self, topic: str) -> tuple[PartitionInfo, ...]:
+        """Return the topic's partitions as far as they are known now; asks nobody, never waits."""
+        return self._require_engine().topics.known_partitions(topic)
 
     async def warm_up(self, topics: Iterable[str], *, timeout: float | None = None) -> None:
         """Fetch the metadata of ``topics`` and connect to their leaders.

@@ -73,6 +73,11 @@ SENTENCES: dict[str, dict[str, list[str]]] = {
             _UNIT + "TestSendMany::test_cancelling_withdraws_what_still_waits",
         ],
     },
+    "AsyncProducer.serialize": {
+        "cancelling cancels them.": [
+            _UNIT + "TestForWrappers::test_cancelling_a_serialization_cancels_the_serializers",
+        ],
+    },
     "AsyncProducer.drain": {
         "Cancelling abandons the wait only.": [
             _UNIT + "TestCancelling::test_drain_abandons_the_wait_only",

@@ -657,6 +657,13 @@ def test_replace_takes_either_name_and_none_takes_back():
     assert config.replace() == config
 
 
+def test_what_was_given_makes_an_equal_config():
+    config = ProducerConfig.create("a:1", config={"linger.ms": "7"}, sasl_password=None, acks=1)
+    assert config.given["linger.ms"] == "7"
+    assert "sasl_password" not in config.given
+    assert ProducerConfig.create(config=config.given) == config
+
+
 def test_replace_refuses_what_create_refuses():
     with pytest.raises(ConfigurationError, match="did you mean 'linger_ms'"):
         create(SERVER).replace(liner_ms=3)

@@ -871,3 +871,53 @@ class TestLateResults:
         fate.withdraw = lambda _: None
         delivery.cancel()
         assert fate.abandoned is None
+
+
+class TestWatching:
+    """For those who stand between the producer and its user."""
+
+    @staticmethod
+    @on_both_loops
+    async def test_a_failure_can_be_seen_without_having_been_looked_at() -> None:
+        reports = Reports()
+        fate, deliveries = batch(2)
+        assert deliveries[0].failure is None
+        fate.fail(error())
+        assert deliveries[0].failure is deliveries[1].failure is fate.error
+        del fate, deliveries
+        assert reports.messages == ["2 record(s) for orders-1 failed and nobody looked at it"]
+
+    @staticmethod
+    @on_both_loops
+    async def test_the_failure_of_a_wait_given_up_is_the_record_s() -> None:
+        fate, deliveries = batch(1)
+        deliveries[0].cancel()
+        assert deliveries[0].failure is None
+        fate.quiet = True
+        fate.fail(error())
+        assert isinstance(deliveries[0].failure, NotLeaderOrFollowerError)
+
+    @staticmethod
+    @on_both_loops
+    async def test_only_a_record_that_waits_is_withdrawn() -> None:
+        fate, deliveries = batch(1)
+        assert not deliveries[0].withdraw()
+        assert not deliveries[0].cancelled()
+        withdrawn: list[object] = []
+        fate.withdraw = withdrawn.append
+        assert deliveries[0].withdraw()
+        assert deliveries[0].cancelled()
+        assert withdrawn == [None]
+        assert not deliveries[0].withdraw()
+
+    @staticmethod
+    @on_both_loops
+    async def test_one_that_was_refused_has_failed_already_and_is_never_reported() -> None:
+        reports = Reports()
+        refused = Delivery.refused("orders", error(), partition=1)
+        assert refused.done()
+        assert (refused.topic, refused.partition) == ("orders", 1)
+        with pytest.raises(NotLeaderOrFollowerError):
+            await refused
+        Delivery.refused("orders", error())
+        assert reports.messages == []

@@ -534,3 +534,84 @@ class TestUnusualCallers:
         producer = Equal("127.0.0.1:1")
         await producer.start()
         await producer.close(0)
+
+
+class TestForWrappers:
+    """What stands in front of a producer asks these."""
+
+    def test_known_partitions_are_told_at_once_and_none_while_there_are_none(self) -> None:
+        async def main() -> None:
+            async with running(cluster_of()) as producer:
+                assert producer.known_partitions("orders") == ()
+                waited_for = await producer.partitions_for("orders")
+                assert producer.known_partitions("orders") == waited_for
+                assert len(waited_for) == 2
+
+        run(main())
+
+    def test_expediting_lets_nothing_linger(self) -> None:
+        async def main() -> None:
+            cluster = cluster_of()
+            async with running(cluster, linger_ms=60_000) as producer:
+                await producer.warm_up(["orders"])
+                delivery = producer.send("orders", b"v", partition=0)
+                started = now()
+                producer.expedite()
+                await delivery
+                assert now() - started < 1
+
+        run(main())
+
+    def test_serializing_gives_what_would_be_sent(self) -> None:
+        class WithHeader:
+            def serialize(self, value: str, context: Any) -> bytes:
+                context.add_header("form", b"upper")
+                return value.upper().encode()
+
+        async def later(key: int) -> bytes:
+            await asyncio.sleep(1)
+            return b"%d" % key
+
+        async def main() -> None:
+            options: Any = {"key_serializer": later, "value_serializer": WithHeader()}
+            async with running(cluster_of(), **options) as producer:
+                record = await producer.serialize("orders", "v", key=7, headers=[("a", None)])
+                headers = (("a", None), ("form", b"upper"))
+                assert record == Record("orders", b"V", b"7", headers=headers)
+                with pytest.raises(SerializationError):
+                    await producer.serialize("orders", 3, key=1)  # has no upper()
+                assert await producer.serialize("orders") == Record("orders")
+
+        run(main())
+
+    def test_serializing_plain_bytes_needs_no_start(self) -> None:
+        async def main() -> None:
+            producer = AsyncProducer("localhost:9092")
+            given = await producer.serialize("orders", bytearray(b"v"), key=b"k")  # type: ignore[arg-type]
+            assert given == Record("orders", b"v", b"k")
+
+        run(main())
+
+    def test_cancelling_a_serialization_cancels_the_serializers(self) -> None:
+        cancelled = []
+
+        async def never(value: str) -> bytes:
+            try:
+                await asyncio.sleep(1000)
+            except asyncio.CancelledError:
+                cancelled.append(value)
+                raise
+            return b""
+
+        async def main() -> None:
+            options: Any = {"key_serializer": never, "value_serializer": never}
+            async with running(cluster_of(), **options) as producer:
+                serializing = asyncio.create_task(producer.serialize("orders", "v", key="k"))
+                await asyncio.sleep(1)
+                serializing.cancel()
+                await asyncio.wait([serializing])
+                assert serializing.cancelled()
+            # The value's was not begun: nobody is warned of it.
+            assert cancelled == ["k"]
+
+        run(main())

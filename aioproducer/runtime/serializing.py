@@ -127,6 +127,21 @@ def with_headers(headers: Sequence[Header], *parts: object) -> Sequence[Header]:
     return [*headers, *added] if added else headers
 
 
+async def both_of(more: MoreThanBytes) -> tuple[bytes | None, bytes | None]:
+    """Return key and value, the key first; raises the record's error."""
+    parts: list[bytes | None] = []
+    try:
+        for field, part in (("key", more.key), ("value", more.value)):
+            if isinstance(part, Answer):
+                parts.append(await part.later(field) if part.is_later else part.now(field))
+            else:
+                parts.append(None if part is None else bytes(part))
+    except BaseException:
+        let_go(more.value)
+        raise
+    return parts[0], parts[1]
+
+
 class Serializing:
     """Runs the serializers that answer later, each in a task of its record."""
 

@@ -52,13 +52,12 @@ class TopicDirectory:
                 f"topic {topic} not present in metadata after {limit:g} s{because(cause)}",
                 topic=topic,
             ) from (cause or error)
-        return tuple(
-            PartitionInfo(
-                topic, p.index, p.leader if p.leader >= 0 else None,
-                p.replicas, p.in_sync_replicas, p.offline_replicas,
-            )
-            for p in view.partitions
-        )  # fmt: skip
+        return _infos(view)
+
+    def known_partitions(self, topic: str) -> tuple[PartitionInfo, ...]:
+        """Return what is known of the topic's partitions now."""
+        view = self._cluster.view.topics.get(topic)
+        return () if view is None else _infos(view)
 
     async def warm_up(self, topics: Iterable[str], limit: float) -> None:
         """Do what :meth:`AsyncProducer.warm_up` promises, within ``limit`` seconds."""
@@ -104,3 +103,13 @@ class TopicDirectory:
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_exception(error.replica())
+
+
+def _infos(view: TopicView) -> tuple[PartitionInfo, ...]:
+    return tuple(
+        PartitionInfo(
+            view.name, p.index, p.leader if p.leader >= 0 else None,
+            p.replicas, p.in_sync_replicas, p.offline_replicas,
+        )
+        for p in view.partitions
+    )  # fmt: skip
