@@ -13,6 +13,7 @@ TESTS = ROOT / "tests"
 # Where the tests of a module are, if not in the place that its name tells.
 ELSEWHERE = {
     "__main__.py": "tests/cli/test_demo.py",
+    "cli/common_options.py": "tests/cli/test_app.py",
     "cli/demo.py": "tests/cli/test_demo.py",
     "doctor/check.py": "tests/doctor/test_examination.py",
     "doctor/cluster_checks.py": "tests/doctor/test_checks.py",

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 
 from aioproducer import accelerated
 from aioproducer.advice.lab import BATCH_SIZES
-from aioproducer.cli import WRONG_USE
+from aioproducer.cli.common_options import (
+    bootstrap_option,
+    config_option,
+    json_option,
+    property_option,
+)
 from aioproducer.cli.compress_lab import LabOptions, run_lab
 from aioproducer.cli.demo import DEFAULT_RECORDS, QUICK_RECORDS, DemoOptions, run_demo
 from aioproducer.cli.doctor import FAIL_ON, DoctorOptions, run_doctor
-from aioproducer.cli.produce import ProduceOptions, run_produce
+from aioproducer.cli.exit_status import Exit
+from aioproducer.cli.produce_command import produce
 from aioproducer.cli.settings import SettingsError, byte_count, read_settings
 from aioproducer.errors import ConfigurationError, ProducerError
 from aioproducer.testing.where import VERSIONS
@@ -22,13 +32,31 @@ from aioproducer.wire.compression import CODECS
 
 _BUILD = "compiled" if accelerated else "pure Python"
 
-FAILED = 1
-INTERRUPTED = 130
-
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the arguments name; return the exit status."""
     args = None if arguments is None else list(arguments)
+    try:
+        status = _run(args)
+        # Here, where it can be answered: the interpreter would complain at its end.
+        sys.stdout.flush()
+    except (BrokenPipeError, _OutputGoneError):
+        _discard_output()
+        return Exit.BROKEN_PIPE
+    return status
+
+
+class _OutputGoneError(Exception):
+    """Whoever read the output has left."""
+
+
+def _discard_output() -> None:
+    """Have what is still buffered go nowhere, or the interpreter fails to write it at its end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(args: list[str] | None) -> int:
     try:
         status = app.main(args, prog_name="aioproducer", standalone_mode=False)
     except click.ClickException as error:
@@ -36,17 +64,27 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (SettingsError, ConfigurationError) as error:
         click.echo(f"aioproducer: {error}", err=True)
-        return WRONG_USE
+        return Exit.WRONG_USE
     except ProducerError as error:
         click.echo(f"aioproducer: {type(error).__name__}: {error}", err=True)
-        return FAILED
+        return Exit.FAILED
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        return INTERRUPTED
-    return status if isinstance(status, int) else 0
+        return Exit.INTERRUPTED
+    return status if isinstance(status, int) else Exit.OK
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Lets a pipe that was closed reach `run()`, which has a status for it; click has not."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _OutputGoneError from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message=f"%(version)s, {_BUILD}")
 def app() -> None:
     """An asyncio-native producer client for Apache Kafka."""
@@ -83,29 +121,11 @@ def demo(bootstrap: str | None, records: int | None, quick: bool, kafka_version:
     )
 
 
-_config = click.option(
-    "--config",
-    "config_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Settings as Kafka's own tools read them: producer.properties.",
-)
-_bootstrap = click.option("-b", "--bootstrap-server", metavar="HOST:PORT,...", help="The cluster.")
-_property = click.option(
-    "-X",
-    "properties",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="A setting by Kafka's name; beats the file. Repeatable.",
-)
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
 @app.command(short_help="Compare a configuration with the cluster it is for.")
 @click.argument("topics", nargs=-1, metavar="[TOPIC]...")
-@_config
-@_bootstrap
-@_property
+@config_option
+@bootstrap_option
+@property_option
 @click.option("--rate", metavar="BYTES", help="Bytes a second that will be sent: 500k, 20MB.")
 @click.option(
     "--fail-on",
@@ -117,7 +137,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--timeout", type=click.FloatRange(min=0.1), default=30.0, show_default=True, metavar="SECONDS"
 )
-@_as_json
+@json_option
 def doctor(
     topics: tuple[str, ...],
     config_file: Path | None,
@@ -182,7 +202,7 @@ def doctor(
     metavar="FILE.svg",
     help="Draw ratio over speed.",
 )
-@_as_json
+@json_option
 def compress_lab(
     file: Path,
     rate: str,
@@ -211,38 +231,5 @@ def compress_lab(
     return run_lab(file, options)
 
 
-@app.command(short_help="Send lines as records.")
-@click.argument("topic")
-@click.argument(
-    "files",
-    nargs=-1,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="[FILE]...",
-)
-@_config
-@_bootstrap
-@_property
-@click.option(
-    "--slowest",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    help="Print what happened to the N slowest records.",
-)
-@_as_json
-def produce(
-    topic: str,
-    files: tuple[Path, ...],
-    config_file: Path | None,
-    bootstrap_server: str | None,
-    properties: tuple[str, ...],
-    slowest: int,
-    as_json: bool,
-) -> int:
-    """Send each line of the FILEs, or of standard input, as a record to TOPIC.
-
-    Empty lines are left out. Ctrl-C ends the reading and delivers what was read. The exit status
-    is 0 if every record was delivered, 1 if not, 130 after Ctrl-C.
-    """
-    options = ProduceOptions(topic=topic, files=files, slowest=slowest, as_json=as_json)
-    return run_produce(read_settings(config_file, bootstrap_server, properties), options)
+for _command in (produce,):
+    app.add_command(_command)

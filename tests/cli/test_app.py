@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -11,12 +13,14 @@ import pytest
 from aioproducer import accelerated
 from aioproducer.cli import WRONG_USE, main
 from aioproducer.cli import app as app_module
-from aioproducer.cli.app import FAILED, INTERRUPTED, app
+from aioproducer.cli.app import app
 from aioproducer.cli.doctor import DoctorOptions
+from aioproducer.cli.exit_status import Exit
 from aioproducer.errors import ProducerStateError
 from aioproducer.version import __version__
 
 NOBODY = "127.0.0.1:1"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +92,7 @@ def test_an_interruption_has_a_status_of_its_own(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(app_module, "run_doctor", interrupted)
-    assert main(["doctor", "-b", NOBODY]) == INTERRUPTED
+    assert main(["doctor", "-b", NOBODY]) == Exit.INTERRUPTED
     assert "interrupted" in capsys.readouterr().err
 
 
@@ -99,10 +103,36 @@ def test_what_the_producer_raises_is_a_line_and_no_traceback(
         raise ProducerStateError("the background task died")
 
     monkeypatch.setattr(app_module, "run_doctor", failing)
-    assert main(["doctor", "-b", NOBODY]) == FAILED
+    assert main(["doctor", "-b", NOBODY]) == Exit.FAILED
     assert capsys.readouterr().err == (
         "aioproducer: ProducerStateError: the background task died\n"
     )
+
+
+def test_a_closed_pipe_is_a_status_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def writing(*_: object) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(app_module, "run_doctor", writing)
+    monkeypatch.setattr(app_module, "_discard_output", lambda: None)
+    assert main(["doctor", "-b", NOBODY]) == Exit.BROKEN_PIPE
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("last", ["--help", "--version"])
+def test_output_that_nobody_reads_leaves_no_complaint(last: str) -> None:
+    """What is printed stands in a buffer until the end, and fails only there."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "aioproducer", last],
+            stdout=closed, stderr=subprocess.PIPE, cwd=ROOT, check=False,
+        )  # fmt: skip
+    assert done.returncode in (1, Exit.BROKEN_PIPE)
+    assert done.stderr == b""
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,6 +163,6 @@ def test_without_its_packages_the_command_line_names_the_extra(
 
 
 def test_the_command_is_installed_under_its_name() -> None:
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["scripts"] == {"aioproducer": "aioproducer.cli:main"}
     assert {"cli", "prometheus", "otel"} <= project["optional-dependencies"].keys()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from aioproducer.cli.produce import ALL_DELIVERED, INTERRUPTED, ProduceOptions, run_produce
+from aioproducer.cli.exit_status import Exit
+from aioproducer.cli.produce import ProduceOptions, run_produce
 from aioproducer.testing.judge import read_topic
 from tests.conftest import TopicFactory
 
@@ -27,7 +29,7 @@ def test_lines_become_records_and_the_slowest_tell_their_story(
     lines = b"\n".join(b"line %d" % n for n in range(500))
     options = ProduceOptions(topic=name, slowest=2)
     settings = {"bootstrap.servers": bootstrap}
-    assert run_produce(settings, options, out, io.BytesIO(lines)) == ALL_DELIVERED
+    assert run_produce(settings, options, out, io.BytesIO(lines)) == Exit.OK
     told = out.getvalue()
     assert told.startswith("#1: ")
     assert "#2: " in told
@@ -69,7 +71,76 @@ def test_an_interrupted_command_delivers_what_it_has_read(
                 assert time.monotonic() < deadline
             # Nothing more is typed, and the pipe stays open.
             process.send_signal(signal.SIGINT)
-            assert process.wait(30) == INTERRUPTED
+            assert process.wait(30) == Exit.INTERRUPTED
         finally:
             process.kill()
     assert [record.value for record in read_topic(bootstrap, name)] == [b"first", b"second"]
+
+
+def test_objects_become_records_with_all_their_parts(
+    bootstrap: str, topic: TopicFactory, tmp_path: Path
+) -> None:
+    name, other, out = topic(2), topic(), io.StringIO()
+    lines = [
+        {"key": "k", "value": {"id": 7}, "headers": {"a": "x", "b": None}, "partition": 1,
+         "timestamp": 1_700_000_000_000},
+        {"key_base64": "/w==", "value": None, "partition": 0},
+        {"topic": other, "value_base64": "AP8="},
+    ]  # fmt: skip
+    file = tmp_path / "orders.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)) + "\nnonsense\n")
+    options = ProduceOptions(
+        topic=name, files=(file,), json_lines=True, headers=(("h", b"v"),), as_json=True
+    )
+    status = run_produce({"bootstrap.servers": bootstrap}, options, out)
+    assert status == Exit.MALFORMED
+    told = json.loads(out.getvalue())
+    assert (told["delivered"], told["malformed"]) == (3, 1)
+    assert told["malformed_lines"][0].startswith(f"{file}:4: no JSON")
+    first, second = sorted(read_topic(bootstrap, name), key=lambda record: -record.partition)
+    assert (first.key, first.value, first.partition) == (b"k", b'{"id":7}', 1)
+    assert list(first.headers) == [("h", b"v"), ("a", b"x"), ("b", None)]
+    assert first.timestamp_ms == 1_700_000_000_000
+    assert (second.key, second.value) == (b"\xff", None)
+    [third] = read_topic(bootstrap, other)
+    assert third.value == b"\0\xff"
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_all_that_a_pipe_gave_before_ctrl_c_is_delivered_and_reported(
+    bootstrap: str, topic: TopicFactory, loop: str
+) -> None:
+    """While lines pour in: what the command has taken out of the pipe is in Kafka, in order."""
+    name = topic()
+    command = [sys.executable, "-m", "aioproducer", "produce", name, "-b", bootstrap, "--json"]
+    reading, writing = os.pipe()
+    with (
+        open(writing, "wb", buffering=0) as pipe,
+        open(reading, "rb", buffering=0) as left,
+        subprocess.Popen(
+            [*command, "--drain-seconds", "120", "--loop", loop],
+            cwd=ROOT,
+            stdin=left,
+            stdout=subprocess.PIPE,
+        ) as process,
+    ):
+        try:
+            written = 0
+            while written < 100_000:
+                pipe.write(b"".join(b"%08d\n" % n for n in range(written, written + 1000)))
+                written += 1000
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+        os.set_blocking(reading, False)
+        unread = left.read(1 << 20) or b""
+    assert process.returncode == Exit.INTERRUPTED
+    told = json.loads(out)
+    assert (told["failed"], told["interrupted"]) == (0, True)
+    values = [record.value for record in read_topic(bootstrap, name)]
+    assert values == [b"%08d" % n for n in range(told["delivered"])]
+    assert sum(place["records"] for place in told["partitions"]) == told["delivered"]
+    # Every line is either in Kafka or still in the pipe, but for the one cut in two.
+    in_the_pipe = len(unread) // 9
+    assert told["delivered"] + in_the_pipe in (written - 1, written)
