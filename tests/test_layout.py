@@ -23,6 +23,7 @@ ELSEWHERE = {
     "config_rules.py": "tests/test_config.py",
     "config_table.py": "tests/test_config_reference.py",
     "config_values.py": "tests/test_config.py",
+    "integrations/aiohttp.py": "tests/integration/integrations/test_aiohttp.py",
     "many.py": "tests/test_producer_unit.py",
     "options.py": "tests/test_config_reference.py",
     "patterns/pool_members.py": "tests/patterns/test_transactional_pool.py",

@@ -1,0 +1,100 @@
+"""The page about web services says what runs: each of its programs is run and asked."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from aiohttp.test_utils import TestClient, TestServer
+
+from aioproducer.testing.judge import read_topic_async
+from tests.conftest import TopicFactory
+
+PAGE = Path(__file__).parents[3] / "docs" / "web.md"
+
+
+def _snippets(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
+
+
+def _program(words: str, bootstrap: str, topics: dict[str, str]) -> CodeType:
+    """Compile the one program with ``words`` in it, for these topics."""
+    (source,) = [each for each in _snippets("python") if words in each]
+    source = source.replace("localhost:9092", bootstrap)
+    for name, real in topics.items():
+        source = source.replace(f'"{name}"', repr(real))
+    return compile(source, str(PAGE), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+async def _run(program: CodeType) -> dict[str, Any]:
+    names: dict[str, Any] = {"__name__": "page"}
+    awaitable = eval(program, names)
+    if awaitable is not None:
+        await awaitable
+    return names
+
+
+async def _values(bootstrap: str, topic: str) -> list[bytes | None]:
+    return [record.value for record in await read_topic_async(bootstrap, topic)]
+
+
+@pytest.fixture
+def topics(topic: TopicFactory) -> dict[str, str]:
+    return {name: topic() for name in ("orders", "audit", "clicks", "inventory")}
+
+
+def test_every_program_of_the_page_is_run_here() -> None:
+    words = ("FastAPIProducer(", "AiohttpProducer(", "request_events()", "lost:")
+    for snippet in _snippets("python"):
+        assert sum(each in snippet for each in words) == 1, snippet
+    assert len(_snippets("python")) == len(words)
+
+
+async def test_the_fastapi_app(bootstrap: str, topics: dict[str, str]) -> None:
+    app = (await _run(_program("FastAPIProducer(", bootstrap, topics)))["app"]
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+            answer = await client.post("/orders/ada", json={"item": "book"})
+            assert (answer.status_code, answer.json()) == (201, {"partition": 0, "offset": 0})
+            assert (await client.post("/clicks/ada", json={"page": "/"})).status_code == 202
+            ready = await client.get("/health/ready")
+            assert (ready.status_code, ready.json()["reasons"]) == (200, [])
+    assert await _values(bootstrap, topics["orders"]) == [b'{"item":"book"}']
+    assert await _values(bootstrap, topics["audit"]) == [b'{"customer":"ada","offset":0}']
+    assert await _values(bootstrap, topics["clicks"]) == [b'{"page":"/"}']
+
+
+async def test_the_aiohttp_app(bootstrap: str, topics: dict[str, str]) -> None:
+    app = (await _run(_program("AiohttpProducer(", bootstrap, topics)))["app"]
+    async with TestClient(TestServer(app)) as client:
+        answer = await client.post("/orders", data=b"book")
+        assert (answer.status, await answer.json()) == (201, {"offset": 0})
+        assert (await client.post("/clicks", data=b"/")).status == 202
+    assert await _values(bootstrap, topics["orders"]) == [b"book"]
+    assert await _values(bootstrap, topics["clicks"]) == [b"/"]
+
+
+async def test_a_service_without_a_framework(bootstrap: str, topics: dict[str, str]) -> None:
+    await _run(_program("request_events()", bootstrap, topics))
+    assert await _values(bootstrap, topics["orders"]) == [b"one espresso machine"]
+    assert await _values(bootstrap, topics["inventory"]) == [b"-1 espresso machine"]
+
+
+async def test_the_outbox_and_what_it_gives_up(bootstrap: str, topics: dict[str, str]) -> None:
+    names = await _run(_program("lost:", bootstrap, topics))
+    assert [record.value for record in names["lost"]] == [b"too large" * 1_000]
+    assert await _values(bootstrap, topics["orders"]) == [b"delivered"]
+
+
+def test_the_probes_are_those_of_the_apps() -> None:
+    (source,) = _snippets("yaml")
+    probes = yaml.safe_load(source)
+    assert probes["livenessProbe"]["httpGet"]["path"] == "/health/live"
+    assert probes["readinessProbe"]["httpGet"]["path"] == "/health/ready"
