@@ -57,6 +57,7 @@ from aioproducer.records import (
     SendManyResult,
 )
 from aioproducer.resolve import resolve_compressor, resolve_partitioner
+from aioproducer.runtime.cluster import Cluster
 from aioproducer.runtime.deadline import fail_after
 from aioproducer.runtime.engine import Engine
 from aioproducer.runtime.failure_feed import FailureReader
@@ -225,17 +226,7 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
             logger.info("[%s] %s", self.client_id, notice)
         self._bound_loop = get_running_loop()
         try:
-            self._engine = Engine(
-                self.config,
-                self.client_id,
-                compressor=self._compressor,
-                partitioner=self._partitioner,
-                security=self._security,
-                rng=self._rng,
-                on_crash=weakly(self._crashed),
-                on_transaction_state=weakly(self._transaction_moved),
-                telemetry=collector_of(weakref.WeakMethod(self.metrics)),
-            )
+            self._engine = self._make_engine(self.config)
             if self._chain is not None:
                 self._chain.bind(self._engine)
             self._engine.start()
@@ -258,6 +249,22 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
             except BaseException:
                 await self.close(0)
                 raise
+
+    def _make_engine(
+        self, config: ProducerConfig, make_cluster: Callable[..., Cluster] = Cluster
+    ) -> Engine:
+        return Engine(
+            config,
+            self.client_id,
+            compressor=self._compressor,
+            partitioner=self._partitioner,
+            security=self._security,
+            rng=self._rng,
+            on_crash=weakly(self._crashed),
+            on_transaction_state=weakly(self._transaction_moved),
+            telemetry=collector_of(weakref.WeakMethod(self.metrics)),
+            make_cluster=make_cluster,
+        )
 
     async def close(self, timeout: float | None = None) -> CloseReport:
         """Deliver what is queued within ``timeout`` seconds, fail the rest, end all tasks.

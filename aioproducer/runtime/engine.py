@@ -78,6 +78,7 @@ class Engine:
         on_crash: Callable[[], None],
         on_transaction_state: Callable[[TransactionState], None] = lambda state: None,
         telemetry: Collect = list,
+        make_cluster: Callable[..., Cluster] = Cluster,
     ) -> None:
         self._config = config
         self._on_crash = on_crash
@@ -101,7 +102,7 @@ class Engine:
         )
         self.watch = StallWatch(client_id, self._is_busy, self._stalled)
         self._patience = Patience(self.watch)
-        self.cluster = Cluster(
+        self.cluster = make_cluster(
             config,
             client_id,
             self.supervisor,
