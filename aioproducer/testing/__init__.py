@@ -9,13 +9,17 @@ from aioproducer.testing.cluster import (
     NodeControl,
 )
 from aioproducer.testing.embedded import EmbeddedCluster
+from aioproducer.testing.fake import FakeProducer, SentRecord, StoredRecord
 from aioproducer.testing.kraft import KraftCluster
 
 __all__ = [
     "ClusterStartError",
     "EmbeddedCluster",
+    "FakeProducer",
     "KafkaCluster",
     "KafkaUnavailableError",
     "KraftCluster",
     "NodeControl",
+    "SentRecord",
+    "StoredRecord",
 ]
