@@ -1,5 +1,7 @@
 """What services build on a producer again and again; made of the public API only."""
 
+from aioproducer.patterns import spool
+from aioproducer.patterns.letters import DeadLetter
 from aioproducer.patterns.transactional_pool import TransactionalProducerPool
 
-__all__ = ["TransactionalProducerPool"]
+__all__ = ["DeadLetter", "TransactionalProducerPool", "spool"]
