@@ -93,14 +93,18 @@ async def a_record_has_its_place_in_the_log(site: Site) -> None:
         await producer.start()
 
 
-@contract("warm_up", "partitions_for", "partition_for", "try_send", "send_and_wait")
+@contract(
+    "warm_up", "partitions_for", "known_partitions", "partition_for", "try_send", "send_and_wait"
+)  # fmt: skip
 async def keys_choose_partitions_as_java_does(site: Site) -> None:
     topic = site.topic(4)
     async with site.make() as producer:
         with pytest.raises(MetadataNotReadyError):
             producer.partition_for(topic, b"k")
+        assert producer.known_partitions(topic) == ()
         await producer.warm_up([topic])
         assert [info.partition for info in await producer.partitions_for(topic)] == [0, 1, 2, 3]
+        assert producer.known_partitions(topic) == await producer.partitions_for(topic)
         keys = [b"key-%d" % number for number in range(20)]
         for key in keys:
             delivery = producer.try_send(topic, b"v", key=key)
@@ -139,7 +143,7 @@ async def an_own_partitioner_sees_the_values_as_given(site: Site) -> None:
     assert (seen[0].value, seen[0].value_bytes) == ("text", b"text")
 
 
-@contract("send", "try_send")
+@contract("send", "try_send", "serialize")
 async def serializers_run_inside_of_send_and_may_answer_later(site: Site) -> None:
     async def later(value: str) -> bytes:
         await asyncio.sleep(0)
@@ -157,6 +161,7 @@ async def serializers_run_inside_of_send_and_may_answer_later(site: Site) -> Non
         await producer.warm_up([topic])
         with pytest.raises(SerializerNotReadyError):
             producer.try_send(topic, "text")
+        assert await producer.serialize(topic, "text") == Record(topic, b"text", headers=())
         good, bad = producer.send(topic, "text"), producer.send(topic, "bad")
         assert (await good).serialized_value_size == 4
         with pytest.raises(SerializationError):
@@ -233,10 +238,13 @@ async def many_records_have_an_outcome_each(site: Site) -> None:
             result.raise_for_failures()
 
 
-@contract("flush")
+@contract("flush", "expedite")
 async def a_flush_settles_all_that_was_sent(site: Site) -> None:
     topic = site.topic(2)
-    async with site.make(linger_ms=1000) as producer:
+    async with site.make(linger_ms=60_000) as producer:
+        hurried = producer.send(topic, b"v")
+        producer.expedite()
+        await hurried
         deliveries = [producer.send(topic, b"v") for _ in range(10)]
         called: list[object] = []
         deliveries[0].add_done_callback(called.append)

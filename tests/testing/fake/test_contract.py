@@ -40,7 +40,7 @@ async def test_contract(keep: Contract) -> None:
 def test_the_contract_asks_for_every_method() -> None:
     """A new method of the producer is not forgotten."""
     methods = {n for n in public_names() if callable(getattr(AsyncProducer, n))}
-    assert methods == METHODS
+    assert methods == METHODS, "say in tests/producer_contract.py what holds of the new method"
 
 
 @pytest.mark.parametrize("name", public_names())
