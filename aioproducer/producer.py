@@ -70,7 +70,7 @@ from aioproducer.runtime.serializing import (
     with_headers,
 )
 from aioproducer.runtime.supervisor import weakly
-from aioproducer.send_path import SendPath
+from aioproducer.send_path import NO_LOOP, SendPath
 from aioproducer.serializers import SerializerOf, resolve_serializer
 from aioproducer.signals import SignalDrain
 from aioproducer.transaction import TransactionTurn
@@ -352,6 +352,9 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
         await self._begin_close(None).wait_through(exc)
 
     def __del__(self) -> None:
+        if getattr(self, "_state", None) is LifeState.RUNNING and self._loop is NO_LOOP:
+            # The copy in a forked child: its loop and sockets are the parent's.
+            return
         if getattr(self, "_state", None) in (LifeState.RUNNING, LifeState.FAILED):
             warnings.warn(
                 f"{self!r} was not closed; records may be lost",

@@ -19,7 +19,16 @@ from dataclasses import asdict
 from typing import Any
 
 from aioproducer.testing.where import BOOTSTRAP_VARIABLE
-from benchmarks import accounting, page, profile, regression, serializing, targets, transactions
+from benchmarks import (
+    accounting,
+    page,
+    profile,
+    regression,
+    serializing,
+    targets,
+    threads,
+    transactions,
+)
 from benchmarks.arguments import Settings, parse
 from benchmarks.cluster import ClusterError, ClusterProcess, Source
 from benchmarks.history import settings_of
@@ -47,6 +56,7 @@ def main(arguments: Sequence[str]) -> int:
         "regression": regression.main,
         "capacity": capacity.main,
         "profile": profile.main,
+        "threads": threads.main,
     }
     if arguments and arguments[0] in commands:
         return commands[arguments[0]](arguments[1:])

@@ -26,6 +26,8 @@ ELSEWHERE = {
     "integrations/aiohttp.py": "tests/integration/integrations/test_aiohttp.py",
     "many.py": "tests/test_producer_unit.py",
     "options.py": "tests/test_config_reference.py",
+    "patterns/portal_jobs.py": "tests/patterns/test_thread_portal.py",
+    "patterns/portal_session.py": "tests/patterns/test_thread_portal.py",
     "patterns/pool_members.py": "tests/patterns/test_transactional_pool.py",
     "producer.py": "tests/test_producer_unit.py",
     "transactional.py": "tests/runtime/test_transactional.py",

@@ -2,6 +2,7 @@
 
 from aioproducer.patterns import spool
 from aioproducer.patterns.letters import DeadLetter
+from aioproducer.patterns.thread_portal import ThreadPortal
 from aioproducer.patterns.transactional_pool import TransactionalProducerPool
 
-__all__ = ["DeadLetter", "TransactionalProducerPool", "spool"]
+__all__ = ["DeadLetter", "ThreadPortal", "TransactionalProducerPool", "spool"]

@@ -36,20 +36,29 @@ class BatchPreparer:
         if batch.preparing:
             return False
         if batch.size * compressor.cost_ns_per_byte < THREAD_PAYS_FROM_NS:
-            try:
-                self._adopt(queue, batch, compressor.compress(batch.body))
-            except Exception as error:  # noqa: BLE001 - a codec's fault is this batch's alone
-                done(queue, batch, _failure(error))
-                return False
-            return True
+            return self._compress_here(compressor, queue, batch, done)
         if self._executor is None:
             self._executor = ThreadPoolExecutor(2, f"{self._client_id}:compress")
+        try:
+            work = self._loop.run_in_executor(self._executor, compressor.compress, batch.body)
+        except RuntimeError:
+            # The interpreter is ending: it takes no more work for threads.
+            return self._compress_here(compressor, queue, batch, done)
         batch.preparing = True
-        work = self._loop.run_in_executor(self._executor, compressor.compress, batch.body)
         self._work.add(work)
         work.add_done_callback(self._work.discard)
         work.add_done_callback(lambda future: self._finished(future, queue, batch, done))
         return False
+
+    def _compress_here(
+        self, compressor: Compressor, queue: PartitionQueue, batch: Batch, done: Prepared
+    ) -> bool:
+        try:
+            self._adopt(queue, batch, compressor.compress(batch.body))
+        except Exception as error:  # noqa: BLE001 - a codec's fault is this batch's alone
+            done(queue, batch, _failure(error))
+            return False
+        return True
 
     def _finished(
         self, future: asyncio.Future[bytes], queue: PartitionQueue, batch: Batch, done: Prepared

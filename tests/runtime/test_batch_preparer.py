@@ -128,3 +128,19 @@ async def test_every_codec_arrives_whole(codec: str) -> None:
         await asyncio.gather(*[producer.send("orders", value) for value in values])
         assert producer.metrics().compression_rate_avg < 0.5
     assert cluster.topics["orders"].partitions[0].values == values
+
+
+async def test_when_the_interpreter_ends_and_gives_no_thread_it_compresses_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*arguments: Any) -> Any:
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "run_in_executor", refuse)
+    codec = Slow()
+    preparer, _, batch, done, ready = prepare(codec)
+
+    assert (ready, codec.calls, done) == (True, 1, [])
+    assert batch.codec_id == 1
+    assert not batch.preparing
+    await preparer.close()
