@@ -23,6 +23,7 @@ from aioproducer.cli.compress_lab import LabOptions, run_lab
 from aioproducer.cli.demo import DEFAULT_RECORDS, QUICK_RECORDS, DemoOptions, run_demo
 from aioproducer.cli.doctor import FAIL_ON, DoctorOptions, run_doctor
 from aioproducer.cli.exit_status import Exit
+from aioproducer.cli.perf_command import perf
 from aioproducer.cli.produce_command import produce
 from aioproducer.cli.settings import SettingsError, byte_count, read_settings
 from aioproducer.errors import ConfigurationError, ProducerError
@@ -231,5 +232,5 @@ def compress_lab(
     return run_lab(file, options)
 
 
-for _command in (produce,):
+for _command in (produce, perf):
     app.add_command(_command)

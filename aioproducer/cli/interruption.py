@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -76,6 +76,24 @@ async def done_or_set(
         await asyncio.wait(both, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
     finally:
         waiting.cancel()
+
+
+async def finish_or_set(work: Awaitable[Any], event: asyncio.Event) -> bool:
+    """Await the work unless the event is set first; return whether it was finished.
+
+    Raises what the work raises. What is not finished is cancelled.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await done_or_set(task, event)
+        if task.done():
+            task.result()
+            return True
+        return False
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
 
 
 async def pause(seconds: float, event: asyncio.Event) -> None:
