@@ -10,10 +10,12 @@ from aioproducer.config_table import BY_NAME, Key, Refused
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*(|k|m|g|ki|mi|gi)b?(?:/s)?", re.IGNORECASE | re.ASCII)
-_LOGICAL_END = re.compile(r"(?<!\\)(?:\\\\)*\\$")
+# Java knows three blanks and three ends of a line; Python's \\s and splitlines() know many more.
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_CONTINUED = re.compile(r"(?<!\\)(?:\\\\)*\\\Z")
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
-_ENTRY = re.compile(r"((?:\\.|[^\\=:\s])*)\s*[=:]?\s*(.*)", re.DOTALL)
+_ENTRY = re.compile(r"((?:\\.|[^\\=: \t\f])*)[ \t\f]*[=:]?[ \t\f]*(.*)", re.DOTALL)
 
 _OPTION = re.compile(r"\s*([^=:\s]+)\s*=(.*)", re.DOTALL)
 _KEY_ENDS = re.compile(r"[=:\s]")
@@ -46,7 +48,11 @@ def read_settings(
 
 
 def parse_properties(text: str) -> dict[str, str]:
-    """Return the entries of a file in Java's properties format; a later one of a key counts."""
+    r"""Return the entries of a file in Java's properties format; a later one of a key counts.
+
+    Raises:
+        SettingsError: four hexadecimal digits do not follow \u.
+    """
     found = {}
     for line in _logical_lines(text):
         match = _ENTRY.fullmatch(line)
@@ -70,14 +76,25 @@ def byte_count(text: str) -> float:
 
 def _read(file: Path) -> dict[str, str]:
     try:
-        text = file.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{file} is not a text file") from error
+        data = file.read_bytes()
     except OSError as error:
         raise SettingsError(f"cannot read {file}: {error.strerror}") from error
+    if b"\0" in data:
+        raise SettingsError(f"{file} is not a text file")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        # What Java takes every file for.
+        text = data.decode("latin-1")
+    try:
+        entries = parse_properties(text)
+    except SettingsError as error:
+        raise SettingsError(f"cannot read {file}: {error}") from error
     settings: dict[str, str] = {}
-    for name, value in parse_properties(text).items():
+    for name, value in entries.items():
         key = BY_NAME.get(name)
+        if not (name or value):
+            continue
         if key is not None and _says_nothing(key, value):
             continue
         settings[_plain(name)] = value
@@ -100,15 +117,21 @@ def _plain(name: str) -> str:
 def _logical_lines(text: str) -> Iterator[str]:
     """Put together what a backslash at the end continues; leave out comments and empty lines."""
     begun = ""
-    for raw in text.splitlines():
+    lines = _LINE_END.split(text)
+    if len(lines) > 1 and not lines[-1]:
+        del lines[-1]
+    for number, raw in enumerate(lines, 1):
         line = raw.lstrip(" \t\f")
         if not begun and (not line or line[0] in "#!"):
             continue
-        if _LOGICAL_END.search(line):
-            begun += line[:-1]
+        if not _CONTINUED.search(line):
+            yield begun + line
+            begun = ""
             continue
-        yield begun + line
-        begun = ""
+        begun += line[:-1]
+        if number == len(lines) and not begun and not text.endswith("\r\n"):
+            # A backslash alone that ends a file is an entry to Java, of an empty key.
+            yield ""
     if begun:
         yield begun
 
@@ -116,6 +139,11 @@ def _logical_lines(text: str) -> Iterator[str]:
 def _unescaped(text: str) -> str:
     def replacement(match: re.Match[str]) -> str:
         code = match[1]
+        if code == "u":
+            raise SettingsError(r"four hexadecimal digits have to follow \u")
         return chr(int(code[1:], 16)) if len(code) == 5 else _ESCAPES.get(code, code)
 
-    return _ESCAPE.sub(replacement, text)
+    # Java's characters are halves of those beyond 16 bits: two escapes make one.
+    return (
+        _ESCAPE.sub(replacement, text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    )

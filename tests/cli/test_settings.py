@@ -29,6 +29,10 @@ from aioproducer.cli.settings import SettingsError, byte_count, parse_properties
         ("a = b # kept", {"a": "b # kept"}),
         ("a=b \r\nc=d", {"a": "b ", "c": "d"}),
         ("a=open\\", {"a": "open"}),
+        ("a=b\u2028c\x0b\x85 \nb=\u00a0x", {"a": "b\u2028c\x0b\x85 ", "b": "\u00a0x"}),
+        ("a\u00a0b=c", {"a\u00a0b": "c"}),
+        ("a=b\rc=d", {"a": "b", "c": "d"}),
+        ("a=\\uD83D\\uDE00", {"a": "\U0001f600"}),
         ("", {}),
     ],
 )
@@ -95,6 +99,21 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     binary.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match="not a text file"):
         read_settings(binary, None, [])
+
+
+def test_an_escape_that_is_cut_short_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "producer.properties"
+    file.write_text("a=\\u12\n")
+    with pytest.raises(SettingsError, match=r"producer\.properties: four hexadecimal digits"):
+        read_settings(file, None, [])
+
+
+def test_a_file_that_is_no_utf8_is_read_as_java_reads_every_file(tmp_path: Path) -> None:
+    file = tmp_path / "producer.properties"
+    file.write_bytes(b"client.id=caf\xe9\n")
+    assert read_settings(file, None, []) == {"client.id": "café"}
+    file.write_bytes("client.id=café\n".encode())
+    assert read_settings(file, None, []) == {"client.id": "café"}
 
 
 @pytest.mark.parametrize(
