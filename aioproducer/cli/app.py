@@ -19,6 +19,7 @@ from aioproducer.cli.common_options import (
     json_option,
     property_option,
 )
+from aioproducer.cli.completion import completion
 from aioproducer.cli.compress_lab import LabOptions, run_lab
 from aioproducer.cli.demo import DEFAULT_RECORDS, QUICK_RECORDS, DemoOptions, run_demo
 from aioproducer.cli.doctor import FAIL_ON, DoctorOptions, run_doctor
@@ -232,5 +233,5 @@ def compress_lab(
     return run_lab(file, options)
 
 
-for _command in (produce, perf):
+for _command in (produce, perf, completion):
     app.add_command(_command)
