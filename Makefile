@@ -9,13 +9,16 @@ SEEDS ?= 1000
 DEV_EXTRAS := all$(shell command -v krb5-config >/dev/null && echo ,gssapi)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-quick bounce torture simulate mutate fuzz dist audit clean
+.PHONY: help demo lab test lint bench bench-quick bounce torture simulate mutate fuzz dist audit clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/.installed-demo  ## produce 100 000 records to a cluster and check that they arrived
 	$(BIN)/python -m aioproducer demo $(ARGS)
+
+lab: .venv/.installed-lab  ## a page with buttons and live figures; ARGS="--bootstrap host:9092 --port 8080"
+	$(BIN)/python -m examples.lab $(ARGS)
 
 test: .venv/.compiled  ## run the tests against the best Kafka that is here
 	$(BIN)/python -m pytest $(ARGS)
@@ -73,12 +76,19 @@ clean:  ## remove .venv and everything that was generated
 	  PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -e '.[compression,cli,testing]'; fi
 	@touch $@
 
+.venv/.installed-lab: pyproject.toml | .venv
+	@if command -v uv >/dev/null; then set -x; \
+	  uv pip install --python $(BIN)/python -e '.[lab]'; \
+	else set -x; \
+	  PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -e '.[lab]'; fi
+	@touch $@
+
 .venv/.installed-dev: pyproject.toml | .venv
 	@if command -v uv >/dev/null; then set -x; \
 	  uv pip install --python $(BIN)/python -e '.[$(DEV_EXTRAS)]' --group dev; \
 	else set -x; \
 	  PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -e '.[$(DEV_EXTRAS)]' --group dev; fi
-	@touch $@ .venv/.installed-demo
+	@touch $@ .venv/.installed-demo .venv/.installed-lab
 
 # The hot files, where a compiler is; a source that is newer than its extension would not be used.
 HOT := $(wildcard aioproducer/*.pxd aioproducer/*/*.pxd)

@@ -35,7 +35,7 @@ _skipped = pytest.StashKey[list[str]]()
 
 # What REQUIRE=kafka,postgres,... in the environment may name: where it is absent, tests that need
 # it fail instead of being skipped. Each calls skip_or_fail() with its name.
-REQUIRABLE = frozenset({"kafka", "postgres", "prometheus", "registry", "toolchains"})
+REQUIRABLE = frozenset({"chromium", "kafka", "postgres", "prometheus", "registry", "toolchains"})
 
 
 def required() -> frozenset[str]:
