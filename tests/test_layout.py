@@ -26,6 +26,8 @@ ELSEWHERE = {
     "integrations/aiohttp.py": "tests/integration/integrations/test_aiohttp.py",
     "many.py": "tests/test_producer_unit.py",
     "options.py": "tests/test_config_reference.py",
+    "compat/aiokafka/error_names.py": "tests/compat/aiokafka/test_errors.py",
+    "compat/aiokafka/installed.py": "tests/compat/aiokafka/test_errors.py",
     "patterns/portal_jobs.py": "tests/patterns/test_thread_portal.py",
     "patterns/portal_session.py": "tests/patterns/test_thread_portal.py",
     "patterns/circuit_changes.py": "tests/patterns/test_circuit_breaker.py",

@@ -1,0 +1,1 @@
+"""The surfaces of other clients, over the public API of this one."""
