@@ -5,6 +5,8 @@ from aioproducer.patterns.circuit import CircuitRules, CircuitState
 from aioproducer.patterns.circuit_breaker import CircuitBreaker
 from aioproducer.patterns.circuit_changes import CircuitChange
 from aioproducer.patterns.circuit_failures import counts_as_failure
+from aioproducer.patterns.dead_letters import DeadLetters
+from aioproducer.patterns.letter_delivery import LetterDelivery
 from aioproducer.patterns.letters import DeadLetter
 from aioproducer.patterns.thread_portal import ThreadPortal
 from aioproducer.patterns.transactional_pool import TransactionalProducerPool
@@ -16,6 +18,8 @@ __all__ = [
     "CircuitRules",
     "CircuitState",
     "DeadLetter",
+    "DeadLetters",
+    "LetterDelivery",
     "ProducerWrapper",
     "ThreadPortal",
     "TransactionalProducerPool",

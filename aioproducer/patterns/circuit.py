@@ -81,7 +81,7 @@ class CircuitRules:
                 ("minimum", self.minimum >= 1, "is 1 or more"),
                 ("recovery", 0 < self.recovery < math.inf, "is a positive number of seconds"),
                 ("recovery_factor", 1 <= self.recovery_factor < math.inf, "is 1 or more"),
-                ("recovery_max", self.recovery <= self.recovery_max, "is recovery or more"),
+                ("recovery_max", self.recovery_max > 0, "is a positive number of seconds"),
                 ("probes", self.probes >= 1, "is 1 or more"),
                 ("probe_timeout", self.probe_timeout > 0, "is a positive number of seconds"),
             )
@@ -214,7 +214,8 @@ class Circuit:
         if event is CircuitEvent.TRIPPED:
             self._wait = rules.recovery
         else:
-            self._wait = min(rules.recovery_max, self._wait * rules.recovery_factor)
+            most = max(rules.recovery, rules.recovery_max)
+            self._wait = min(most, self._wait * rules.recovery_factor)
         self._due = now + self._wait
         self._probe_until = None
         return self._move(event)

@@ -13,7 +13,8 @@ class LetterDelivery(asyncio.Future[RecordMetadata]):
 
     Awaiting it raises the record's own error when the letter is kept, and :exc:`DeadLetterError`
     when it is not. ``kept`` then says where: the :class:`RecordMetadata` of the dead letter, the
-    path of the spool file, or ``None``.
+    path of the spool file, or ``None``. A failure that was kept is not reported to the loop if
+    nobody looks at it.
 
     Cancelling it while the record still waits for its serializer, for room or for metadata
     withdraws the record. Later it abandons the wait only: the record is delivered, or becomes a
@@ -21,42 +22,43 @@ class LetterDelivery(asyncio.Future[RecordMetadata]):
     """
 
     kept: RecordMetadata | str | None = None
-    _sent: AnyDelivery | None = None
-    # Until its record is done: what keeps a caller's cancellation from reaching it.
-    _error: ProducerError | None = None
+    failure: ProducerError | None = None
+    """The record's own error once it has failed; looking at it counts as nobody's having looked."""
+    _sent: AnyDelivery
 
     @property
     def topic(self) -> str:
         """The topic that the record is for."""
-        assert self._sent is not None
         return self._sent.topic
 
     @property
     def partition(self) -> int | None:
         """The partition that the record is for, ``None`` until it is chosen."""
-        return None if self._sent is None else self._sent.partition
-
-    @property
-    def failure(self) -> ProducerError | None:
-        """The record's error once it has failed; nobody looked at it."""
-        return self._error
+        return self._sent.partition
 
     def cancel(self, msg: Any = None) -> bool:
         """Withdraw a record that still waits, else abandon the wait only."""
-        if self._sent is not None and not self.done():
+        if not self.done():
             self._sent.withdraw()
         return super().cancel(msg)
 
     def withdraw(self) -> bool:
         """Cancel it if the record still waits, so that it is never sent; return whether it did."""
-        if self._sent is None or self.done() or not self._sent.withdraw():
+        if self.done() or not self._sent.withdraw():
             return False
         return super().cancel()
 
     def explain(self) -> Explanation:
         """Return what happened to the record so far, as :meth:`Delivery.explain` does."""
-        assert self._sent is not None
         return self._sent.explain()
+
+    def settle(self, error: ProducerError, *, is_handled: bool) -> None:
+        """Fail it; for those who keep its dead letter."""
+        if not self.done():
+            self.set_exception(error)
+            if is_handled:
+                # The loop need not be told of it: asking counts as having looked.
+                self.exception()
 
 
 AnyDelivery = Delivery | LetterDelivery

@@ -39,13 +39,15 @@ V = TypeVar("V")
 class ProducerWrapper(Generic[K, V]):
     """Hands everything to ``producer``, which may be a wrapper itself.
 
-    Entering and leaving it starts and closes that; around a producer that runs already, use it
-    without ``async with``. What is not here (``client_instance_id()``, ``watch_metrics()``,
-    ``failures()``, Kafka's own methods for transactions) is the producer's: ``innermost``.
+    Entering and leaving it starts and closes that, unless it ran already. What is not here is the
+    producer's alone, see ``innermost``: ``client_instance_id()``, ``watch_metrics()``,
+    ``failures()``, and Kafka's own methods for transactions.
     """
 
     def __init__(self, producer: AsyncProducer[K, V] | ProducerWrapper[K, V]) -> None:
         self.producer = producer
+        # Whether somebody else started it, and will close it.
+        self._is_borrowed = False
 
     @property
     def innermost(self) -> AsyncProducer[K, V]:
@@ -84,7 +86,10 @@ class ProducerWrapper(Generic[K, V]):
         return await self.producer.close(timeout)
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        """Start the producer unless it runs; cancelled as :meth:`start`."""
+        self._is_borrowed = self.state is LifeState.RUNNING
+        if not self._is_borrowed:
+            await self.start()
         return self
 
     async def __aexit__(
@@ -93,7 +98,9 @@ class ProducerWrapper(Generic[K, V]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.producer.__aexit__(exc_type, exc, traceback)
+        """Close the producer if this started it; cancelled as the producer's own."""
+        if not self._is_borrowed:
+            await self.producer.__aexit__(exc_type, exc, traceback)
 
     def install_signal_drain(
         self, signals: Iterable[int] | None = None, *, timeout: float | None = None

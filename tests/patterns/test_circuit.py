@@ -250,7 +250,7 @@ def test_whatever_happens_it_never_wedges_and_one_probe_passes_at_a_time(
         {"window": 0},
         {"minimum": 0},
         {"recovery": 0},
-        {"recovery": 400},
+        {"recovery_max": 0},
         {"recovery_factor": 0.5},
         {"probes": 0},
         {"probe_timeout": 0},

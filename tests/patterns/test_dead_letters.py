@@ -1,0 +1,795 @@
+"""Dead letters in virtual time: what fails is kept somewhere, or somebody is told."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aioproducer import (
+    AsyncProducer,
+    BufferExhaustedError,
+    CircuitOpenError,
+    ConfigurationError,
+    DeadLetterError,
+    DeliveryTimeoutError,
+    FlushTimeoutError,
+    LifeState,
+    MetadataTimeoutError,
+    ProducerClosedError,
+    ProducerError,
+    Record,
+    RecordMetadata,
+    SerializationError,
+)
+from aioproducer.errors import TopicAuthorizationFailedError
+from aioproducer.observe.exporters.prometheus import ProducerCollector
+from aioproducer.patterns import (
+    CircuitBreaker,
+    CircuitRules,
+    CircuitState,
+    DeadLetter,
+    DeadLetters,
+    spool,
+)
+from aioproducer.patterns.spool_writer import SpoolWriter
+from aioproducer.wire.record_batch import DecodedRecord
+from aioproducer.wire.versions import ApiKey
+from tests.broker_wire import Request
+from tests.fake_broker import Conduct, FakeCluster
+from tests.fake_log import Verb
+from tests.runtime.world import now, values_of, virtual_loop
+
+Letters = DeadLetters[Any, Any]
+TOPIC_AUTHORIZATION_FAILED = 29
+
+OPTIONS: dict[str, Any] = {
+    "linger_ms": 5,
+    "delivery_timeout_ms": 2_000,
+    "request_timeout_ms": 1_000,
+    "max_block_ms": 2_000,
+    "retry_backoff_ms": 50,
+    "reconnect_backoff_max_ms": 100,
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "letters.spool"
+
+
+class World:
+    """A cluster that refuses what is sent to the topic "bad"; its letters have a topic."""
+
+    def __init__(self, *dead: str) -> None:
+        self.cluster = FakeCluster(latency=lambda: 0.01)
+        for name in ("good", "bad", *(dead or ("bad.dead-letters",))):
+            self.cluster.add_topic(name, 1)
+        self.refused = {"bad"}
+        self.cluster.choose = self._choose
+        virtual_loop().network = self.cluster
+
+    def _choose(self, broker: object, partition: object) -> Verb | None:
+        for name in self.refused:
+            if partition in self.cluster.topics[name].partitions:
+                return Verb(code=TOPIC_AUTHORIZATION_FAILED)
+        return None
+
+    def records(self, topic: str = "bad.dead-letters") -> list[DecodedRecord]:
+        (partition,) = self.cluster.topics[topic].partitions
+        return [
+            record
+            for stored in partition.stored
+            for batch in [stored.batch]
+            for record in batch.records
+        ]
+
+    def producer(self, **options: Any) -> AsyncProducer[Any, Any]:
+        return AsyncProducer(self.cluster.bootstrap, **{**OPTIONS, **options})
+
+    @asynccontextmanager
+    async def letters(
+        self, options: dict[str, Any] | None = None, **more: Any
+    ) -> AsyncIterator[Letters]:
+        async with DeadLetters(self.producer(**(options or {})), **more) as letters:
+            yield letters
+        assert letters.pending == 0
+        await asyncio.sleep(1)
+        assert not self.cluster.open_sessions
+
+
+def left_in(path: Path) -> list[DeadLetter]:
+    return [each.letter for each in spool.read(path) if each.letter is not None]
+
+
+def reports() -> list[str]:
+    gc.collect()
+    return [str(each["message"]) for each in virtual_loop().reported]
+
+
+# What goes well
+
+
+async def test_what_is_acknowledged_is_as_without_it() -> None:
+    world = World()
+    async with world.letters() as letters:
+        delivery = letters.send("good", b"1", key=b"k", headers=[("h", b"v")])
+        assert asyncio.isfuture(delivery)
+        assert delivery.topic == "good"
+        metadata = await delivery
+        assert (metadata.topic, metadata.offset) == ("good", 0)
+        assert delivery.partition == 0
+        assert delivery.failure is None
+        assert "acknowledged" in str(delivery.explain())
+        assert (await letters.send_and_wait("good", b"2")).offset == 1
+        assert (await letters.try_send("good", b"3")).offset == 2
+        result = await letters.send_many([Record("good", b"4"), Record("good", b"5")])
+        assert result.failures == ()
+        assert (letters.sent, letters.spooled, letters.lost) == (0, 0, 0)
+        assert letters._own_sender is None
+    assert values_of(world.cluster, "good") == [b"1", b"2", b"3", b"4", b"5"]
+
+
+# To the dead-letter topic
+
+
+async def test_a_record_that_fails_goes_to_its_dead_letter_topic() -> None:
+    world = World()
+    async with world.letters() as letters:
+        delivery = letters.send("bad", b"v", key=b"k", timestamp_ms=77, headers=[("h", b"1")])
+        with pytest.raises(TopicAuthorizationFailedError) as caught:
+            await delivery
+        assert isinstance(delivery.kept, RecordMetadata)
+        assert delivery.kept.topic == "bad.dead-letters"
+        assert caught.value.__notes__ == ["kept as a dead letter: bad.dead-letters-0 at offset 0"]
+        assert isinstance(delivery.failure, TopicAuthorizationFailedError)
+        assert letters.sent == 1
+    (record,) = world.records()
+    assert (record.key, record.value) == (b"k", b"v")
+    headers = dict(record.headers)
+    assert record.headers[0] == ("h", b"1")
+    assert headers["original.topic"] == b"bad"
+    assert headers["original.partition"] == b"0"
+    assert headers["original.timestamp"] == b"77"
+    assert headers["failure.class"] == b"TopicAuthorizationFailedError"
+    assert b"TOPIC_AUTHORIZATION_FAILED" in (headers["failure.reason"] or b"")
+    assert headers["failure.persisted"] == b"no"
+    assert int(headers["failure.timestamp"] or 0) > 1_700_000_000_000
+
+
+async def test_every_way_of_sending_leads_there() -> None:
+    world = World()
+    async with world.letters() as letters:
+        await letters.warm_up(["bad"])
+        with pytest.raises(TopicAuthorizationFailedError):
+            await letters.send_and_wait("bad", b"1")
+        with pytest.raises(TopicAuthorizationFailedError):
+            await letters.try_send("bad", b"2")
+        result = await letters.send_many([Record("bad", b"3"), Record("good", b"4")])
+        assert [position for position, _ in result.failures] == [0]
+        letters.send("bad", b"5")
+        await letters.flush()
+        assert letters.sent == 4
+    assert values_of(world.cluster, "bad.dead-letters") == [b"1", b"2", b"3", b"5"]
+    # It was kept: nobody need be told that nobody looked.
+    assert reports() == []
+
+
+async def test_letters_keep_the_order_of_their_records_and_turns_are_given() -> None:
+    world = World()
+    async with world.letters() as letters:
+        sent = [letters.send("bad", b"%d" % n) for n in range(1_000)]
+        await asyncio.wait(sent)
+    assert values_of(world.cluster, "bad.dead-letters") == [b"%d" % n for n in range(1_000)]
+
+
+async def test_one_that_was_on_its_way_is_marked() -> None:
+    world = World()
+    world.refused = set()
+    async with world.letters() as letters:
+        await letters.send("bad", b"0")
+        until = now() + 1.9
+
+        def choose(_: object, request: Request) -> Conduct | None:
+            is_lost = request.api is ApiKey.PRODUCE and now() < until
+            return Conduct(swallow=True) if is_lost else None
+
+        world.cluster.chooser = choose
+        with pytest.raises(DeliveryTimeoutError) as caught:
+            await letters.send("bad", b"lost")
+        assert caught.value.persisted == "maybe"
+    (record,) = world.records()
+    assert dict(record.headers)["failure.persisted"] == b"maybe"
+
+
+@pytest.mark.parametrize(
+    ("topic", "expected"),
+    [
+        ("graveyard", "graveyard"),
+        ("dead.{topic}.v1", "dead.bad.v1"),
+        (lambda topic: topic.upper(), "BAD"),
+    ],
+)
+async def test_the_dead_letter_topic_is_a_name_a_pattern_or_a_function(
+    topic: Any, expected: str
+) -> None:
+    world = World(expected)
+    async with world.letters(topic=topic) as letters:
+        with pytest.raises(TopicAuthorizationFailedError):
+            await letters.send("bad", b"v")
+    assert values_of(world.cluster, expected) == [b"v"]
+
+
+async def test_a_sender_of_one_s_own_is_used_and_left_running() -> None:
+    world = World()
+    async with world.producer() as sender:
+        async with DeadLetters(world.producer(), sender=sender) as letters:
+            with pytest.raises(TopicAuthorizationFailedError):
+                await letters.send("bad", b"v")
+        assert sender.state is LifeState.RUNNING
+    assert values_of(world.cluster, "bad.dead-letters") == [b"v"]
+
+
+async def test_the_same_producer_may_send_the_letters() -> None:
+    world = World()
+    producer = world.producer()
+    async with DeadLetters(producer, sender=producer) as letters:
+        letters.send("bad", b"v")
+        await letters.flush()
+    assert values_of(world.cluster, "bad.dead-letters") == [b"v"]
+
+
+async def test_errors_that_are_not_to_be_kept_are_the_caller_s() -> None:
+    world = World()
+    async with world.letters(keep=lambda error: error.retriable) as letters:
+        delivery = letters.send("bad", b"v")
+        with pytest.raises(TopicAuthorizationFailedError):
+            await delivery
+        assert delivery.kept is None
+        letters.send("bad", b"v")
+        await letters.flush()
+    assert world.records() == []
+    assert reports() == ["LetterDelivery exception was never retrieved"]
+
+
+# Values that never had bytes
+
+
+def upper(value: str) -> bytes:
+    return value.upper().encode()
+
+
+async def test_letters_have_the_bytes_that_were_to_be_sent() -> None:
+    world = World()
+    options = {"key_serializer": upper, "value_serializer": "json"}
+    async with world.letters(options) as letters:
+        with pytest.raises(TopicAuthorizationFailedError):
+            await letters.send("bad", {"a": 1}, key="k")
+    (record,) = world.records()
+    assert (record.key, record.value) == (b"K", b'{"a":1}')
+    assert "original.value.form" not in dict(record.headers)
+
+
+async def test_of_what_no_serializer_takes_is_kept_what_can_be() -> None:
+    world = World("good.dead-letters")
+    options = {"key_serializer": upper, "value_serializer": upper}
+    async with world.letters(options) as letters:
+        for value, key in (({"a": 1}, "k"), (b"raw", "k"), ("v", 5)):
+            with pytest.raises(SerializationError):
+                await letters.send("good", value, key=key)
+    found = [
+        (
+            record.key,
+            record.value,
+            {name: form for name, form in record.headers if name.endswith(".form")},
+        )
+        for record in world.records("good.dead-letters")
+    ]
+    assert found == [
+        (b"K", b'{"a": 1}', {"original.value.form": b"json"}),
+        # bytes have upper(), and what comes of that has no encode().
+        (b"K", b"raw", {"original.value.form": b"bytes"}),
+        (b"5", b"V", {"original.key.form": b"json"}),
+    ]
+
+
+async def test_a_serializer_that_does_not_answer_is_not_asked_again() -> None:
+    asked: list[object] = []
+
+    async def never(value: object) -> bytes:
+        asked.append(value)
+        await asyncio.sleep(10_000)
+        return b""
+
+    world = World("good.dead-letters")
+    async with world.letters({"value_serializer": never}) as letters:
+        with pytest.raises(SerializationError):
+            await letters.send("good", "v")
+    (record,) = world.records("good.dead-letters")
+    assert record.value == b"v"
+    assert dict(record.headers)["original.value.form"] == b"utf-8"
+    assert asked == ["v"]
+
+
+async def test_a_buffer_that_is_used_again_is_kept_as_it_was() -> None:
+    world = World()
+    async with world.letters() as letters:
+        buffer, key = bytearray(b"v"), bytearray(b"k")
+        delivery = letters.send("bad", buffer, key=key)
+        buffer[:], key[:] = b"x", b"x"
+        await asyncio.wait([delivery])
+    assert [(record.key, record.value) for record in world.records()] == [(b"k", b"v")]
+
+
+# Where the topic cannot be had
+
+
+async def test_a_letter_that_fails_too_goes_to_the_spool_and_never_round(path: Path) -> None:
+    world = World()
+    world.refused = {"bad", "bad.dead-letters"}
+    async with world.letters(spool=path) as letters:
+        delivery = letters.send("bad", b"v", key=b"k", partition=0, headers=[("h", None)])
+        with pytest.raises(TopicAuthorizationFailedError) as caught:
+            await delivery
+        assert delivery.kept == str(path)
+        kept, failed = caught.value.__notes__
+        assert kept == f"kept as a dead letter: {path}"
+        assert failed.startswith("after this failed: ")
+        assert "bad.dead-letters" in failed
+        assert (letters.sent, letters.spooled) == (0, 1)
+    (letter,) = left_in(path)
+    assert letter.record.topic == "bad"
+    assert (letter.record.value, letter.record.key) == (b"v", b"k")
+    assert letter.record.headers == (("h", None),)
+    assert (letter.record.partition, letter.partition) == (0, 0)
+    assert letter.failure_class == "TopicAuthorizationFailedError"
+    assert world.records() == []
+    # And from there back, when the cause is gone.
+    world.refused = set()
+    async with world.producer() as producer:
+        report = await spool.replay(producer, path)
+    assert report.replayed == 1
+    assert values_of(world.cluster, "bad") == [b"v"]
+
+
+async def test_without_a_topic_letters_go_to_the_spool(path: Path) -> None:
+    world = World()
+    async with world.letters(topic=None, spool=path) as letters:
+        with pytest.raises(TopicAuthorizationFailedError):
+            await letters.send("bad", b"v")
+    assert [letter.record.value for letter in left_in(path)] == [b"v"]
+
+
+async def test_without_a_spool_the_future_carries_both_errors(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    world.refused = {"bad", "bad.dead-letters"}
+    async with world.letters() as letters:
+        with pytest.raises(DeadLetterError) as caught:
+            await letters.send("bad", b"v")
+        first, second = caught.value.errors
+        assert caught.value.__cause__ is first
+        assert isinstance(first, TopicAuthorizationFailedError)
+        assert isinstance(second, TopicAuthorizationFailedError)
+        assert (first.topic, second.topic) == ("bad", "bad.dead-letters")
+        assert (caught.value.topic, caught.value.persisted) == ("bad", "no")
+        assert letters.lost == 1
+        letters.send("bad", b"nobody looks")
+        await letters.flush()
+    assert reports() == ["LetterDelivery exception was never retrieved"]
+    events = [getattr(record, "event", "") for record in caplog.records]
+    assert events.count("dead_letters.lost") == 1
+
+
+async def test_a_callback_gets_what_is_kept_nowhere() -> None:
+    world = World()
+    world.refused = {"bad", "bad.dead-letters"}
+    told: list[tuple[DeadLetter, DeadLetterError]] = []
+    async with world.letters(on_lost=lambda *given: told.append(given)) as letters:
+        letters.send("bad", b"v")
+        await letters.flush()
+    ((letter, error),) = told
+    assert letter.record.value == b"v"
+    assert len(error.errors) == 2
+    assert reports() == []
+
+
+async def test_a_callback_that_raises_is_told_too(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+
+    def fall_over(letter: object, error: object) -> None:
+        raise ZeroDivisionError
+
+    async with world.letters(topic=None, on_lost=fall_over) as letters:
+        with pytest.raises(DeadLetterError) as caught:
+            await letters.send("bad", b"v")
+    assert [type(each) for each in caught.value.errors] == [
+        TopicAuthorizationFailedError,
+        ZeroDivisionError,
+    ]
+    assert "on_lost() of dead letters raised" in caplog.text
+
+
+async def test_a_full_disk_is_reported_and_the_future_carries_all(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(self: object, payloads: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("aioproducer.patterns.spool_file.SpoolFile.append", full)
+    world = World()
+    world.refused = {"bad", "bad.dead-letters"}
+    async with world.letters(spool=path) as letters:
+        with pytest.raises(DeadLetterError, match="No space left") as caught:
+            await letters.send("bad", b"v")
+        assert [type(each) for each in caught.value.errors] == [
+            TopicAuthorizationFailedError, TopicAuthorizationFailedError, OSError,
+        ]  # fmt: skip
+        assert letters.metrics().registered
+        assert letters.lost == 1
+    lost = [each for each in caplog.records if getattr(each, "event", "") == "dead_letters.lost"]
+    assert [each.levelno for each in lost] == [logging.ERROR]
+    assert "No space left" in lost[0].getMessage()
+
+
+async def test_a_disk_that_falls_behind_refuses_the_rest(path: Path) -> None:
+    world = World()
+    async with world.letters(topic=None, spool=path) as letters:
+        letters._writer = SpoolWriter(path, most_waiting_bytes=2_000)
+        sent = [letters.send("bad", b"x" * 1_000) for _ in range(10)]
+        await asyncio.wait(sent)
+        lost = [each for each in sent if isinstance(each.exception(), DeadLetterError)]
+        assert all(
+            isinstance(each.exception().errors[1], BufferExhaustedError)  # type: ignore[union-attr]
+            for each in lost
+        )
+        assert letters.lost == len(lost) > 0
+        assert letters.spooled == 10 - len(lost) == len(left_in(path))
+
+
+async def test_a_function_that_names_no_topic_leads_to_the_spool(path: Path) -> None:
+    world = World()
+    calls = iter(["elsewhere"])
+    async with world.letters(topic=lambda topic: next(calls), spool=path) as letters:
+        with pytest.raises(TopicAuthorizationFailedError):
+            await letters.send("bad", b"v")
+    assert len(left_in(path)) == 1
+
+
+# No circles
+
+
+@pytest.mark.parametrize(
+    ("topic", "sent_to"),
+    [
+        ("bad", "bad"),
+        ("{topic}.dead-letters", "bad.dead-letters"),
+        ("{topic}.dead-letters", "bad.dead-letters.dead-letters"),
+        ("dead.{topic}", "dead.bad"),
+        (lambda topic: "bad", "bad"),
+    ],
+)
+async def test_a_dead_letter_topic_is_not_sent_to_through_dead_letters(
+    topic: Any, sent_to: str
+) -> None:
+    world = World()
+    async with world.letters(topic=topic) as letters:
+        with pytest.raises(ValueError, match="dead-letter topic itself"):
+            letters.send(sent_to, b"v")
+        with pytest.raises(ValueError, match="dead-letter topic itself"):
+            letters.try_send(sent_to, b"v")
+        result = await letters.send_many([Record(sent_to, b"v")])
+        assert isinstance(result[0], SerializationError)
+
+
+# Cancelling
+
+
+async def test_cancelling_what_waits_withdraws_it_and_makes_no_letter() -> None:
+    world = World()
+    async with world.letters() as letters:
+        delivery = letters.send("later", b"v")
+        await asyncio.sleep(0.5)
+        assert delivery.cancel()
+        await asyncio.sleep(5)
+        assert delivery.cancelled()
+        world.cluster.add_topic("later", 1)
+    assert values_of(world.cluster, "later") == []
+    assert letters.sent + letters.lost == 0
+
+
+async def test_cancelling_what_is_on_its_way_abandons_the_wait_only() -> None:
+    world = World()
+    async with world.letters() as letters:
+        await letters.warm_up(["bad", "good"])
+        sent = [letters.send("bad", b"1"), letters.send("good", b"2")]
+        for delivery in sent:
+            assert not delivery.withdraw()
+            delivery.cancel()
+        await letters.flush()
+        assert letters.sent == 1
+    assert values_of(world.cluster, "bad.dead-letters") == [b"1"]
+    assert values_of(world.cluster, "good") == [b"2"]
+
+
+async def test_a_caller_that_is_cancelled_in_send_and_wait_loses_no_letter() -> None:
+    world = World()
+    async with world.letters() as letters:
+        await letters.warm_up(["bad"])
+        sending = asyncio.create_task(letters.send_and_wait("bad", b"1"))
+        await asyncio.sleep(0.001)
+        sending.cancel()
+        await asyncio.wait([sending])
+        await letters.flush()
+        assert letters.sent == 1
+
+
+# The end
+
+
+async def test_leaving_keeps_what_fails_last(path: Path) -> None:
+    world = World()
+    async with world.letters(spool=path) as letters:
+        for n in range(300):
+            letters.send("bad", b"%d" % n)
+    assert letters.sent == 300
+    assert values_of(world.cluster, "bad.dead-letters") == [b"%d" % n for n in range(300)]
+
+
+async def test_closing_with_no_time_left_keeps_all_in_the_spool(path: Path) -> None:
+    world = World()
+    async with world.letters(spool=path) as letters:
+        await letters.warm_up(["good"])
+        sent = [letters.send("good", b"%d" % n) for n in range(500)]
+        await letters.close(0)
+        assert {type(each.exception()) for each in sent} == {ProducerClosedError}
+        assert letters.spooled == 500
+    assert len(left_in(path)) == 500
+
+
+async def test_a_cluster_that_is_away_does_not_hold_the_end_for_ever(path: Path) -> None:
+    world = World()
+    async with world.letters(spool=path, timeout=3) as letters:
+        await letters.send("good", b"0")
+        world.cluster.brokers[1].stop()
+        for n in range(20):
+            letters.send("good", b"%d" % n)
+        started = now()
+    assert now() - started < 12
+    assert letters.spooled == 20
+    assert {letter.failure_class for letter in left_in(path)} == {"DeliveryTimeoutError"}
+
+
+async def test_a_flush_has_a_limit(path: Path) -> None:
+    world = World()
+    async with world.letters(spool=path, timeout=60) as letters:
+        await letters.send("good", b"0")
+        world.cluster.brokers[1].stop()
+        letters.send("good", b"1")
+        await asyncio.sleep(2.5)
+        assert letters.pending == 1
+        with pytest.raises(FlushTimeoutError, match="1 dead letters"):
+            await letters.flush(1)
+        await letters.close(1)
+    assert letters.spooled == 1
+
+
+async def test_an_exit_that_is_cancelled_ends_in_good_order_and_twice_forces(path: Path) -> None:
+    world = World()
+    letters: Letters = DeadLetters(world.producer(delivery_timeout_ms=500_000), spool=path)
+
+    async def main() -> None:
+        async with letters:
+            await letters.send("good", b"0")
+            world.cluster.brokers[1].stop()
+            letters.send("good", b"1")
+
+    leaving = asyncio.create_task(main())
+    await asyncio.sleep(1)
+    leaving.cancel()
+    await asyncio.sleep(10)
+    assert not leaving.done()
+    leaving.cancel()
+    await asyncio.sleep(30)
+    assert leaving.cancelled()
+    assert letters.spooled == 1
+    assert letters.state is LifeState.CLOSED
+
+
+async def test_a_close_that_is_cancelled_goes_on(path: Path) -> None:
+    world = World()
+    async with world.letters(spool=path) as letters:
+        letters.send("bad", b"1")
+        closing = asyncio.create_task(letters.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait([closing])
+        report = await letters.close()
+        assert report.failed == 1
+        assert letters.sent == 1
+
+
+async def test_a_disk_that_hangs_is_not_waited_for_without_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never: list[asyncio.Future[None]] = []
+
+    def hang(self: object, letter: object) -> asyncio.Future[None]:
+        never.append(asyncio.get_running_loop().create_future())
+        return never[-1]
+
+    monkeypatch.setattr(SpoolWriter, "write", hang)
+    world = World()
+    async with world.letters(topic=None, spool=path) as letters:
+        delivery = letters.send("bad", b"1")
+        await letters.close(1)
+        assert isinstance(delivery.exception(), DeadLetterError)
+        assert letters.lost == 1
+
+
+async def test_around_a_running_producer_the_block_ends_the_letters_alone(path: Path) -> None:
+    world = World()
+    async with world.producer() as producer:
+        async with DeadLetters(producer, spool=path) as letters:
+            letters.send("bad", b"1")
+        assert letters.sent == 1
+        assert producer.state is LifeState.RUNNING
+        await producer.send("good", b"2")
+
+
+async def test_what_fails_after_the_end_is_told(path: Path) -> None:
+    world = World()
+    async with world.producer() as producer:
+        async with DeadLetters(producer, spool=path) as letters:
+            pass
+        with pytest.raises(DeadLetterError, match="closed"):
+            await letters.send("bad", b"1")
+
+
+# With a circuit
+
+
+async def test_what_an_open_circuit_refuses_goes_to_the_spool_at_once(path: Path) -> None:
+    world = World()
+    rules = CircuitRules(failures_in_row=1, recovery=1_000)
+    breaker: CircuitBreaker[Any, Any] = CircuitBreaker(world.producer(), rules)
+    async with DeadLetters(breaker, spool=path, timeout=3) as letters:
+        await letters.send("good", b"0")
+        world.cluster.brokers[1].stop()
+        with pytest.raises(DeliveryTimeoutError):
+            await letters.send("good", b"1")
+        started = now()
+        delivery = letters.send("good", b"2")
+        with pytest.raises(CircuitOpenError):
+            await delivery
+        assert now() - started < 0.1
+        assert delivery.kept == str(path)
+    assert [letter.failure_class for letter in left_in(path)] == [
+        "DeliveryTimeoutError",
+        "CircuitOpenError",
+    ]
+
+
+async def test_a_circuit_around_dead_letters_counts_the_records_own_errors(path: Path) -> None:
+    world = World()
+    letters: Letters = DeadLetters(world.producer(), topic=None, spool=path)
+    rules = CircuitRules(failures_in_row=1)
+    async with CircuitBreaker(letters, rules) as breaker:
+        with pytest.raises(TopicAuthorizationFailedError):
+            await breaker.send("bad", b"1")
+        assert breaker.circuits[""] is CircuitState.CLOSED
+        await breaker.send("good", b"0")
+        world.cluster.brokers[1].stop()
+        with pytest.raises(DeliveryTimeoutError):
+            await breaker.send("good", b"2")
+        await asyncio.sleep(0)
+        assert breaker.circuits[""] is CircuitState.OPEN
+        with pytest.raises(CircuitOpenError):
+            await breaker.send("good", b"3")
+    # What the circuit refused never came to the letters.
+    assert [letter.record.value for letter in left_in(path)] == [b"1", b"2"]
+
+
+# What it shows, what it refuses
+
+
+async def test_counts_show_in_the_snapshot_and_the_exporters(path: Path) -> None:
+    world = World()
+    async with world.letters(spool=path) as letters:
+        letters.send("bad", b"1")
+        await letters.flush()
+        world.refused.add("bad.dead-letters")
+        letters.send("bad", b"2")
+        await letters.flush()
+        own = {each.name: value for each, value in letters.metrics().registered.items()}
+        assert own == {
+            "dead-letter-total": 1,
+            "dead-letter-spooled-total": 1,
+            "dead-letter-lost-total": 0,
+            "dead-letter-pending": 0,
+        }
+        collector = ProducerCollector()
+        collector.add(letters.innermost)
+        found = {
+            sample.name: sample.value for family in collector.collect() for sample in family.samples
+        }
+        assert found["aioproducer_app_dead_letter_spooled_total"] == 1
+        assert "1 sent, 1 spooled, 0 lost" in repr(letters)
+
+
+async def test_log_lines_are_not_said_too_often(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "aioproducer")
+    world = World()
+    async with world.letters() as letters:
+        for n in range(50):
+            letters.send("bad", b"%d" % n)
+    lines = [each for each in caplog.records if getattr(each, "event", "") == "dead_letters.sent"]
+    assert len(lines) == 1
+    assert lines[0].fields["topic"] == "bad"  # type: ignore[attr-defined]
+
+
+def producer(**options: Any) -> AsyncProducer[Any, Any]:
+    return AsyncProducer("h:1", **options)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: DeadLetters(producer(transactional_id="t")), "transaction"),
+        (lambda: DeadLetters(producer(), topic=""), "no dead-letter topic"),
+        (lambda: DeadLetters(producer(), topic="{topic}"), "no dead-letter topic"),
+        (lambda: DeadLetters(producer(), topic="{topic}{topic}"), "no dead-letter topic"),
+        (lambda: DeadLetters(producer(), topic=None), "nowhere"),
+        (lambda: DeadLetters(producer(), topic=None, spool="s", sender=producer()), "no topic"),
+        (lambda: DeadLetters(producer(), sender=producer(value_serializer="json")), "serializers"),
+        (lambda: DeadLetters(producer(), sender=producer(transactional_id="t")), "transactional"),
+        (lambda: DeadLetters(producer(), sender=DeadLetters(producer())), "circle"),
+        (
+            lambda: DeadLetters(producer(), sender=CircuitBreaker(DeadLetters(producer()))),
+            "circle",
+        ),
+        (lambda: DeadLetters(producer(), timeout=0), "timeout"),
+    ],
+)
+def test_what_makes_no_sense_together_is_refused(make: Any, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        make()
+
+
+def test_the_own_sender_has_the_settings_of_the_first_and_no_serializers() -> None:
+    from aioproducer.patterns.dead_letters import _sender_like
+
+    first = producer(
+        config={"linger.ms": "7"}, profile="reliability", client_id="me",
+        key_serializer="string", value_serializer="json", partitioner="round_robin",
+        interceptors=[_Silent()],
+    )  # fmt: skip
+    own = _sender_like(first)
+    assert own.client_id == "me-dead-letters"
+    assert (own.config.linger_ms, own.config.compression_type) == (7, first.config.compression_type)
+    assert own.config.key_serializer is own.config.value_serializer is None
+    assert own.config.partitioner is None
+    assert own.config.interceptors == ()
+
+
+class _Silent:
+    def on_send(self, record: Any) -> None:
+        pass
+
+
+async def test_errors_are_producer_errors_and_say_where() -> None:
+    world = World()
+    async with world.letters(topic=None, on_lost=lambda *_: None) as letters:
+        with pytest.raises(ProducerError) as caught:
+            await letters.send("nowhere", b"v")
+        assert isinstance(caught.value, DeadLetterError)
+        assert isinstance(caught.value.__cause__, MetadataTimeoutError)
+        assert caught.value.what_next
