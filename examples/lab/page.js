@@ -63,11 +63,11 @@ function drawChart(names) {
 function drawReading(names) {
   const last = frames.at(-1);
   const sum = (field) => names.reduce((total, n) => total + (last?.producers[n]?.[field] || 0), 0);
+  const rates = frames.map((f) => names.reduce((total, n) => total + (f.producers[n]?.rate || 0), 0));
   // A second's worth: half of one is restless to read.
-  const lately = frames.slice(-2);
-  const rate = lately.reduce((total, f) => total + names.reduce((t, n) => t + (f.producers[n]?.rate || 0), 0), 0);
-  const now = lately.length ? rate / lately.length : 0;
-  peak = Math.max(peak, now);
+  const over = (end) => rates.slice(Math.max(0, end - 2), end).reduce((a, b) => a + b, 0) / Math.min(2, end || 1);
+  const now = over(rates.length);
+  peak = Math.max(peak, ...rates.map((_, i) => over(i + 1)));
   $("rate").textContent = short(now);
   $("peak").textContent = whole(peak);
   $("delivered").textContent = whole(sum("records"));
