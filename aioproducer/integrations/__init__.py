@@ -9,12 +9,17 @@ from aioproducer.integrations.background import OnFailure
 from aioproducer.integrations.events import RequestEvents
 from aioproducer.integrations.lifespan import ProducerLifespan, ServiceHealth
 from aioproducer.integrations.outbox import Outbox, OutboxFullError
+from aioproducer.integrations.relay import Bookmark, OutboxEvent, OutboxRelay, OutboxStore
 
 __all__ = [
+    "Bookmark",
     "HttpAnswer",
     "OnFailure",
     "Outbox",
+    "OutboxEvent",
     "OutboxFullError",
+    "OutboxRelay",
+    "OutboxStore",
     "ProducerLifespan",
     "RequestEvents",
     "ServiceHealth",

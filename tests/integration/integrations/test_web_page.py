@@ -50,7 +50,7 @@ def topics(topic: TopicFactory) -> dict[str, str]:
 
 
 def test_every_program_of_the_page_is_run_here() -> None:
-    words = ("FastAPIProducer(", "AiohttpProducer(", "request_events()", "lost:")
+    words = ("FastAPIProducer(", "AiohttpProducer(", "request_events()", "lost:", "OutboxRelay(")
     for snippet in _snippets("python"):
         assert sum(each in snippet for each in words) == 1, snippet
     assert len(_snippets("python")) == len(words)
@@ -91,6 +91,13 @@ async def test_the_outbox_and_what_it_gives_up(bootstrap: str, topics: dict[str,
     names = await _run(_program("lost:", bootstrap, topics))
     assert [record.value for record in names["lost"]] == [b"too large" * 1_000]
     assert await _values(bootstrap, topics["orders"]) == [b"delivered"]
+
+
+async def test_the_relay_of_a_table(bootstrap: str, topics: dict[str, str]) -> None:
+    program = _program("OutboxRelay(", bootstrap, {**topics, "orders-outbox": topics["orders"]})
+    await _run(program)
+    # Whatever else a transaction leaves in a log, its marker takes an offset.
+    assert await _values(bootstrap, topics["orders"]) == [b"one espresso machine"]
 
 
 def test_the_probes_are_those_of_the_apps() -> None:
