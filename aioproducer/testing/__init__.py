@@ -11,11 +11,14 @@ from aioproducer.testing.cluster import (
 from aioproducer.testing.embedded import EmbeddedCluster
 from aioproducer.testing.fake import FakeProducer, SentRecord, StoredRecord
 from aioproducer.testing.kraft import KraftCluster
+from aioproducer.testing.proxy import Fault, FaultProxy
 
 __all__ = [
     "ClusterStartError",
     "EmbeddedCluster",
     "FakeProducer",
+    "Fault",
+    "FaultProxy",
     "KafkaCluster",
     "KafkaUnavailableError",
     "KraftCluster",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from aioproducer.testing.cluster import ClusterStartError, KafkaCluster, KafkaUnavailableError
+from aioproducer.testing.proxy import FaultProxy
 
 _PRODUCER = 0
 _CONF_OK = 0
@@ -27,12 +28,15 @@ class EmbeddedCluster(KafkaCluster):
 
     Args:
         brokers: how many; their ids are 1, 2, ...
+        faults: put a FaultProxy in front, on a thread of its own: ``faults.fail("Produce", ...)``.
     """
 
     kind: ClassVar[str] = "embedded"
 
-    def __init__(self, brokers: int = 3) -> None:
+    def __init__(self, brokers: int = 3, *, faults: bool = False) -> None:
         self._size = brokers
+        self._wants_faults = faults
+        self._proxy: FaultProxy | None = None
         self._client: int | None = None
         self._cluster: int | None = None
         self.version = "librdkafka"
@@ -55,9 +59,26 @@ class EmbeddedCluster(KafkaCluster):
             raise ClusterStartError("librdkafka made no mock cluster")
         addresses: bytes = library.rd_kafka_mock_cluster_bootstraps(self._cluster)
         self._bootstrap_servers = addresses.decode()
+        if self._wants_faults:
+            try:
+                self._proxy = FaultProxy(self._bootstrap_servers).__enter__()
+            except BaseException:
+                self.stop()
+                raise
+            self._bootstrap_servers = self._proxy.bootstrap_servers
+
+    @property
+    def faults(self) -> FaultProxy:
+        """What breaks requests and answers; for clusters made with ``faults=True``."""
+        if self._proxy is None:
+            raise RuntimeError("this cluster has no faults: EmbeddedCluster(faults=True), started")
+        return self._proxy
 
     def stop(self) -> None:
         self._bootstrap_servers = ""
+        proxy, self._proxy = self._proxy, None
+        if proxy is not None:
+            proxy.__exit__(None, None, None)
         if self._cluster:
             _library().rd_kafka_mock_cluster_destroy(self._cluster)
         if self._client:

@@ -30,10 +30,10 @@ from aioproducer import (
 from aioproducer.errors import MessageTooLargeError
 from aioproducer.testing.admin import connect, set_topic_config
 from aioproducer.testing.judge import read_topic_async
+from aioproducer.testing.proxy import Drop, FaultProxy, Frame
 from aioproducer.wire.primitives import Writer
 from aioproducer.wire.versions import ApiKey
 from tests.conftest import TopicFactory
-from tests.integration.proxy import Drop, Frame, Proxy
 
 IDEMPOTENT = pytest.mark.parametrize(
     "options",
@@ -598,7 +598,7 @@ async def reports() -> AsyncIterator[list[dict[str, Any]]]:
     loop.set_exception_handler(None)
 
 
-def failing_producer(proxy: Proxy) -> AsyncProducer[bytes, bytes]:
+def failing_producer(proxy: FaultProxy) -> AsyncProducer[bytes, bytes]:
     """Its produce requests are swallowed: each batch fails as a whole, by its clock."""
 
     def swallow(frame: Frame) -> None:
@@ -629,7 +629,7 @@ async def test_an_unseen_failure_is_reported_once_per_batch(
 ) -> None:
     """A hundred records of two failed batches: two reports, with the number of records each."""
     name = topic(2)
-    async with Proxy(bootstrap) as proxy, failing_producer(proxy) as producer:
+    async with FaultProxy(bootstrap) as proxy, failing_producer(proxy) as producer:
         await producer.warm_up([name])
         deliveries = [producer.send(name, b"v", partition=n % 2) for n in range(100)]
         await asyncio.wait(deliveries)
@@ -669,7 +669,7 @@ async def test_failures_that_were_looked_at_are_not_reported(
 ) -> None:
     """Awaited, gathered, asked for, or seen by a callback."""
     name = topic()
-    async with Proxy(bootstrap) as proxy, failing_producer(proxy) as producer:
+    async with FaultProxy(bootstrap) as proxy, failing_producer(proxy) as producer:
         await producer.warm_up([name])
         deliveries = [producer.send(name, b"v") for _ in range(4)]
         deliveries[3].add_done_callback(lambda done: done.exception())

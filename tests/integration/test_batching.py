@@ -16,9 +16,9 @@ from aioproducer.runtime import intake
 from aioproducer.testing import KafkaCluster
 from aioproducer.testing.java_cluster import JavaCluster
 from aioproducer.testing.judge import DumpedBatch, dump_log, read_topic_async
+from aioproducer.testing.proxy import FaultProxy
 from aioproducer.wire import compression
 from tests.conftest import TopicFactory
-from tests.integration.proxy import Proxy
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ async def test_records_sent_within_linger_ms_share_a_batch(
     """A hundred records over a quarter of linger.ms: one batch, one request."""
     name = topic()
     async with (
-        Proxy(bootstrap) as proxy,
+        FaultProxy(bootstrap) as proxy,
         AsyncProducer(proxy.bootstrap_servers, linger_ms=800) as producer,
     ):
         await producer.warm_up([name])
@@ -140,7 +140,7 @@ async def test_a_batch_grows_while_its_broker_is_busy(
     """Requests in flight are all used: what comes meanwhile gathers in one batch, not in many."""
     name = topic()
     async with (
-        Proxy(bootstrap) as proxy,
+        FaultProxy(bootstrap) as proxy,
         AsyncProducer(
             proxy.bootstrap_servers, linger_ms=0, max_in_flight_requests_per_connection=1
         ) as producer,
@@ -176,7 +176,7 @@ async def test_hundreds_of_partitions_share_requests(bootstrap: str, topic: Topi
     """What is ready for a broker leaves in one request, not in one for each partition."""
     name = topic(120, replication=1)
     async with (
-        Proxy(bootstrap) as proxy,
+        FaultProxy(bootstrap) as proxy,
         AsyncProducer(proxy.bootstrap_servers, linger_ms=15_000) as producer,
     ):
         await producer.warm_up([name])
@@ -202,7 +202,7 @@ async def test_no_request_is_larger_than_max_request_size(
     name = topic(100, replication=1)
     limit = 100_000
     async with (
-        Proxy(bootstrap) as proxy,
+        FaultProxy(bootstrap) as proxy,
         AsyncProducer(
             proxy.bootstrap_servers, linger_ms=50, batch_size=16_384, max_request_size=limit
         ) as producer,

@@ -17,8 +17,8 @@ from aioproducer.testing import KafkaCluster, NodeControl
 from aioproducer.testing.admin import partition_states
 from aioproducer.testing.java_cluster import JavaCluster
 from aioproducer.testing.judge import read_topic_async
+from aioproducer.testing.proxy import Cut, Drop, FaultProxy, Frame
 from tests.conftest import TopicFactory
-from tests.integration.proxy import Cut, Drop, Frame, Proxy
 from tests.integration.test_broker_loss import (
     PARTITIONS,
     Load,
@@ -64,7 +64,7 @@ async def test_connections_cut_inside_a_frame_cost_no_record(
             raise Cut(rng.uniform(0.1, 0.9))
 
     async with (
-        Proxy(bootstrap) as proxy,
+        FaultProxy(bootstrap) as proxy,
         AsyncProducer(proxy.bootstrap_servers, **QUICK) as producer,
     ):
         await producer.warm_up([name])
@@ -91,7 +91,7 @@ async def test_swallowed_answers_cost_time_and_no_record(
             raise Drop
 
     async with (
-        Proxy(bootstrap) as proxy,
+        FaultProxy(bootstrap) as proxy,
         AsyncProducer(
             proxy.bootstrap_servers, request_timeout_ms=700, delivery_timeout_ms=60_000, **QUICK
         ) as producer,

@@ -17,8 +17,8 @@ from aioproducer.testing import KafkaCluster
 from aioproducer.testing.admin import set_topic_config
 from aioproducer.testing.java_cluster import JavaCluster
 from aioproducer.testing.judge import DumpedBatch, dump_log, read_topic_async
+from aioproducer.testing.proxy import Cut, FaultProxy, Frame
 from tests.conftest import TopicFactory
-from tests.integration.proxy import Cut, Frame, Proxy
 
 
 async def values_of(bootstrap: str, topic: str) -> list[bytes | None]:
@@ -94,7 +94,7 @@ async def test_five_requests_really_are_in_flight(bootstrap: str, topic: TopicFa
     """Answers held back: five produce requests to the broker go out, a sixth waits."""
     name = topic()
     async with (
-        Proxy(bootstrap) as proxy,
+        FaultProxy(bootstrap) as proxy,
         AsyncProducer(proxy.bootstrap_servers, batch_size=200, linger_ms=0) as producer,
     ):
         await producer.send(name, b"first", partition=0)
@@ -114,7 +114,7 @@ async def test_without_idempotence_one_request_per_partition_is_in_flight(
     """Otherwise a retry could overtake: order is kept also without sequences."""
     name = topic()
     async with (
-        Proxy(bootstrap) as proxy,
+        FaultProxy(bootstrap) as proxy,
         AsyncProducer(
             proxy.bootstrap_servers, batch_size=200, linger_ms=0, enable_idempotence=False
         ) as producer,
@@ -153,7 +153,7 @@ async def test_a_lost_acknowledgement_gives_exactly_one_record(
             lost.append(frame)
             raise Cut
 
-    async with Proxy(bootstrap) as proxy, AsyncProducer(proxy.bootstrap_servers) as producer:
+    async with FaultProxy(bootstrap) as proxy, AsyncProducer(proxy.bootstrap_servers) as producer:
         await producer.warm_up([name])
         proxy.on_answer = lose
         metadata = await producer.send(name, b"once", partition=0)
@@ -182,7 +182,7 @@ async def test_acknowledgements_lost_under_load_repeat_and_reorder_nothing(
             cuts += 1
             raise Cut
 
-    async with Proxy(bootstrap) as proxy, AsyncProducer(
+    async with FaultProxy(bootstrap) as proxy, AsyncProducer(
         proxy.bootstrap_servers,
         batch_size=400, linger_ms=1, retry_backoff_ms=10,
         reconnect_backoff_ms=10, reconnect_backoff_max_ms=50,
@@ -211,7 +211,7 @@ async def test_requests_that_never_reached_the_broker_are_sent_again(
     """Five in flight, all swallowed with their connection: in order, under their old sequences."""
     name = topic()
     async with (
-        Proxy(bootstrap) as proxy,
+        FaultProxy(bootstrap) as proxy,
         AsyncProducer(proxy.bootstrap_servers, batch_size=200, linger_ms=0) as producer,
     ):
         await producer.send(name, b"0", partition=0)
@@ -234,7 +234,7 @@ async def test_after_an_expiry_in_flight_the_partition_goes_on(
     """The fate of the expired batch is "maybe"; what is sent later arrives once and in order."""
     name = topic()
     async with (
-        Proxy(bootstrap) as proxy,
+        FaultProxy(bootstrap) as proxy,
         AsyncProducer(
             proxy.bootstrap_servers, linger_ms=0, delivery_timeout_ms=700, request_timeout_ms=600
         ) as producer,
@@ -262,7 +262,7 @@ async def test_an_expired_batch_that_did_arrive_is_not_repeated(
     """Only the answer was late: the record is there once, later ones follow it."""
     name = topic()
     async with (
-        Proxy(bootstrap) as proxy,
+        FaultProxy(bootstrap) as proxy,
         AsyncProducer(
             proxy.bootstrap_servers, linger_ms=0, delivery_timeout_ms=700, request_timeout_ms=600
         ) as producer,

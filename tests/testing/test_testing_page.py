@@ -20,8 +20,8 @@ pytest_plugins = ["pytester"]
 
 def programs(kind: str = "") -> dict[str, str]:
     """Return the page's programs by the names of their files."""
-    found = re.findall(r"```python\n# (\S+\.py)([^\n]*)\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    return {name: text for name, note, text in found if note.strip() == kind}
+    found = re.findall(r"```python\n# (\S+\.py),?([^\n]*)\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    return {name.rstrip(","): text for name, note, text in found if note.strip() == kind}
 
 
 def test_every_snippet_is_a_program_with_a_name() -> None:

@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
-from tests.integration.proxy import Cut, Drop, Frame, Hook
+from aioproducer.testing.proxy import Cut, Drop, Frame, Hook
 from tests.torture import moves
 from tests.torture.plan import FaultKind
 from tests.torture.site import PARTITIONS, Site, SiteError, make_topic, retried, topic_ids

@@ -13,7 +13,7 @@ from typing import Any
 
 from aioproducer.testing import KraftCluster
 from aioproducer.testing.judge import read_topic_async
-from tests.integration.proxy import Proxy
+from aioproducer.testing.proxy import FaultProxy
 from tests.torture.dump import dump_topic
 from tests.torture.faults import inject
 from tests.torture.journal import Outcome
@@ -87,7 +87,7 @@ async def torture(settings: Settings, show: Show) -> Summary:
     run = Run(settings, show, Recipe(settings.seed, steady, "remade"))
     asyncio.get_running_loop().set_exception_handler(_collector(run.surprises))
     cluster = KraftCluster(3, configs={"auto.create.topics.enable": "false"})
-    async with cluster, Proxy(cluster.bootstrap_servers, remember=False) as proxy:
+    async with cluster, FaultProxy(cluster.bootstrap_servers, remember=0) as proxy:
         show(cluster.describe())
         await make_topics(cluster, run.recipe)
         direct, proxied = cluster.bootstrap_servers, proxy.bootstrap_servers

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from aioproducer.testing import KraftCluster, admin
+from aioproducer.testing.proxy import FaultProxy
 from aioproducer.wire.framing import FrameDecoder
 from aioproducer.wire.messages import frame_request
 from aioproducer.wire.messages.metadata import MetadataRequest, MetadataResponse
 from aioproducer.wire.primitives import Reader
-from tests.integration.proxy import Proxy
 from tests.torture.load import Load
 from tests.torture.recipe import Recipe
 
@@ -30,7 +30,7 @@ class Site:
     """What a fault may touch, and what it leaves as evidence that it happened."""
 
     cluster: KraftCluster
-    proxy: Proxy
+    proxy: FaultProxy
     recipe: Recipe
     load: Load
     evidence: Counter[str] = field(default_factory=Counter)

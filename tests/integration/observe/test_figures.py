@@ -10,8 +10,8 @@ import pytest
 
 from aioproducer import AsyncProducer, Interceptor, Record
 from aioproducer.testing.judge import read_topic_async
+from aioproducer.testing.proxy import Cut, FaultProxy, Frame
 from tests.conftest import TopicFactory
-from tests.integration.proxy import Cut, Frame, Proxy
 
 
 async def drained(producer: AsyncProducer[bytes, bytes], name: str, values: list[bytes]) -> None:
@@ -99,7 +99,7 @@ async def test_slow_and_lost_answers_are_seen_told_and_survived(
             raise Cut
         return 0.25 if frame.is_produce else None
 
-    async with Proxy(bootstrap) as proxy, AsyncProducer(proxy.bootstrap_servers) as producer:
+    async with FaultProxy(bootstrap) as proxy, AsyncProducer(proxy.bootstrap_servers) as producer:
         # The first record finds out whether the topic's leader knows it already.
         await producer.send(name, b"v")
         before = producer.metrics()
@@ -123,7 +123,7 @@ async def test_slow_and_lost_answers_are_seen_told_and_survived(
 
 async def test_health_follows_the_connection(bootstrap: str, topic: TopicFactory) -> None:
     name = topic()
-    async with Proxy(bootstrap) as proxy, AsyncProducer(proxy.bootstrap_servers) as producer:
+    async with FaultProxy(bootstrap) as proxy, AsyncProducer(proxy.bootstrap_servers) as producer:
         await producer.send(name, b"v")
         assert producer.health().ready
 

@@ -14,8 +14,8 @@ from aioproducer import (
     TransactionStateError,
 )
 from aioproducer.testing.judge import end_offsets
+from aioproducer.testing.proxy import FaultProxy
 from tests.conftest import TopicFactory
-from tests.integration.proxy import Proxy
 from tests.integration.transactions.helpers import (
     new_id,
     new_producer,
@@ -181,7 +181,7 @@ async def test_kafkas_own_names_do_the_same(bootstrap: str, topic: TopicFactory)
 async def test_nothing_sent_means_nothing_asked(bootstrap: str, topic: TopicFactory) -> None:
     """An empty transaction costs no request, committed or aborted."""
     name = topic()
-    async with Proxy(bootstrap) as proxy, new_producer(proxy.bootstrap_servers) as producer:
+    async with FaultProxy(bootstrap) as proxy, new_producer(proxy.bootstrap_servers) as producer:
         before = len(proxy.seen)
         for _ in range(10):
             async with producer.transaction():

@@ -31,7 +31,7 @@ from aioproducer.errors import (
 from aioproducer.testing.admin import connect
 from aioproducer.testing.judge import dump_log
 from aioproducer.testing.kraft import KraftCluster
-from tests.integration.proxy import Drop, Frame, Proxy
+from aioproducer.testing.proxy import Drop, FaultProxy, Frame
 from tests.integration.transactions.helpers import (
     hanging_transactions,
     new_id,
@@ -96,7 +96,7 @@ async def _commit_one(producer: AsyncProducer[bytes, bytes], topic: str, value: 
 async def test_the_old_protocol_adds_partitions_and_groups_by_requests_of_their_own(
     cluster: KraftCluster, bootstrap: str, name: str
 ) -> None:
-    async with Proxy(bootstrap) as proxy, new_producer(proxy.bootstrap_servers) as producer:
+    async with FaultProxy(bootstrap) as proxy, new_producer(proxy.bootstrap_servers) as producer:
         for number in range(3):
             async with producer.transaction() as tx:
                 tx.send(name, b"%d" % number)
@@ -270,7 +270,7 @@ async def test_an_abort_before_the_first_partition_was_added_ends_well(
             raise Drop
 
     async with (
-        Proxy(bootstrap) as proxy,
+        FaultProxy(bootstrap) as proxy,
         new_producer(proxy.bootstrap_servers, request_timeout_ms=500) as producer,
     ):
         await _commit_one(producer, name, b"first")
@@ -327,7 +327,7 @@ async def test_the_protocol_follows_the_cluster_between_transactions(
     """Upgraded and downgraded while the producer lives: never inside a transaction, epochs rise."""
     seen = []
     async with (
-        Proxy(bootstrap) as proxy,
+        FaultProxy(bootstrap) as proxy,
         new_producer(proxy.bootstrap_servers, metadata_max_age_ms=100) as producer,
     ):
         for version, direction in ((1, ""), (2, "upgrade"), (1, "downgrade")):

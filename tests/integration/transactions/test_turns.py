@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from aioproducer import AsyncProducer, TransactionStateError, TransactionTimeoutError
+from aioproducer.testing.proxy import FaultProxy, Frame
 from tests.conftest import TopicFactory
-from tests.integration.proxy import Frame, Proxy
 from tests.integration.transactions.helpers import new_producer, visible, written
 
 END_TXN = 26
@@ -103,7 +103,7 @@ async def test_cancelling_the_end_of_a_transaction_abandons_the_wait_only(
 ) -> None:
     """The step goes on, and the next transaction waits for it."""
     name = topic()
-    async with Proxy(bootstrap) as proxy, new_producer(proxy.bootstrap_servers) as producer:
+    async with FaultProxy(bootstrap) as proxy, new_producer(proxy.bootstrap_servers) as producer:
         producer.begin_transaction()
         await producer.send(name, b"first")
         asked = _signal(proxy, END_TXN)
@@ -128,7 +128,7 @@ async def test_cancelling_the_exit_of_the_block_abandons_the_wait_only(
     bootstrap: str, topic: TopicFactory
 ) -> None:
     name = topic()
-    async with Proxy(bootstrap) as proxy, new_producer(proxy.bootstrap_servers) as producer:
+    async with FaultProxy(bootstrap) as proxy, new_producer(proxy.bootstrap_servers) as producer:
         await _one(producer, name, b"zero")
         asked = _signal(proxy, END_TXN)
 
@@ -152,7 +152,7 @@ async def test_cancelling_init_transactions_abandons_the_wait_only(
 ) -> None:
     """The same call takes up the step where it is: the coordinator is asked once."""
     name = topic()
-    async with Proxy(bootstrap) as proxy:
+    async with FaultProxy(bootstrap) as proxy:
         producer = new_producer(proxy.bootstrap_servers)
         await producer.start(initialize=False)
         try:
@@ -175,7 +175,7 @@ async def test_cancelling_init_transactions_abandons_the_wait_only(
 
 async def test_cancelling_start_closes_the_producer(bootstrap: str) -> None:
     """What cannot be entered needs no exit: nothing is left of it."""
-    async with Proxy(bootstrap) as proxy:
+    async with FaultProxy(bootstrap) as proxy:
         asked = _holding(proxy, INIT_PRODUCER_ID)
         producer = new_producer(proxy.bootstrap_servers)
         task = asyncio.create_task(producer.start())
@@ -192,7 +192,7 @@ async def _one(producer: AsyncProducer[bytes, bytes], topic: str, value: bytes) 
         tx.send(topic, value)
 
 
-def _signal(proxy: Proxy, api: int) -> asyncio.Event:
+def _signal(proxy: FaultProxy, api: int) -> asyncio.Event:
     """An event that is set when a request of that kind goes by."""
     seen = asyncio.Event()
 
@@ -204,7 +204,7 @@ def _signal(proxy: Proxy, api: int) -> asyncio.Event:
     return seen
 
 
-def _holding(proxy: Proxy, api: int) -> asyncio.Event:
+def _holding(proxy: FaultProxy, api: int) -> asyncio.Event:
     """As `_signal`, and from the first such request on answers are held back."""
     seen = asyncio.Event()
 

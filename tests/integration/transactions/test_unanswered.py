@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from aioproducer import AsyncProducer, TransactionStateError, TransactionTimeoutError
+from aioproducer.testing.proxy import Cut, Drop, FaultProxy, Frame
 from tests.conftest import TopicFactory
-from tests.integration.proxy import Cut, Drop, Frame, Proxy
 from tests.integration.transactions.helpers import new_producer, visible
 
 END_TXN = 26
@@ -34,9 +34,9 @@ class Thief:
 @asynccontextmanager
 async def behind_proxy(
     bootstrap: str, **options: object
-) -> AsyncIterator[tuple[Proxy, AsyncProducer[bytes, bytes]]]:
+) -> AsyncIterator[tuple[FaultProxy, AsyncProducer[bytes, bytes]]]:
     async with (
-        Proxy(bootstrap) as proxy,
+        FaultProxy(bootstrap) as proxy,
         new_producer(proxy.bootstrap_servers, request_timeout_ms=1500, **options) as producer,
     ):
         yield proxy, producer
@@ -104,7 +104,7 @@ async def test_a_connection_lost_during_the_commit_only_delays_it(
 @pytest.mark.parametrize("api", [FIND_COORDINATOR, INIT_PRODUCER_ID])
 async def test_start_survives_lost_answers(bootstrap: str, topic: TopicFactory, api: int) -> None:
     name = topic()
-    async with Proxy(bootstrap) as proxy:
+    async with FaultProxy(bootstrap) as proxy:
         proxy.on_answer = Thief(api, 1, cuts=True)
         async with new_producer(proxy.bootstrap_servers) as producer, producer.transaction() as tx:
             tx.send(name, b"kept")
@@ -112,7 +112,7 @@ async def test_start_survives_lost_answers(bootstrap: str, topic: TopicFactory, 
 
 
 async def test_start_gives_up_after_max_block_and_leaves_nothing_behind(bootstrap: str) -> None:
-    async with Proxy(bootstrap) as proxy:
+    async with FaultProxy(bootstrap) as proxy:
         proxy.on_answer = Thief(INIT_PRODUCER_ID, 1_000)
         producer = new_producer(proxy.bootstrap_servers, max_block_ms=700)
         with pytest.raises(TransactionTimeoutError, match="init_transactions"):
