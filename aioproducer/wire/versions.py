@@ -20,6 +20,8 @@ class ApiKey(IntEnum):
     FIND_COORDINATOR = 10
     SASL_HANDSHAKE = 17
     API_VERSIONS = 18
+    CREATE_TOPICS = 19
+    DELETE_TOPICS = 20
     INIT_PRODUCER_ID = 22
     ADD_PARTITIONS_TO_TXN = 24
     ADD_OFFSETS_TO_TXN = 25
@@ -63,6 +65,8 @@ SPOKEN: Mapping[ApiKey, VersionRange] = MappingProxyType(
         ApiKey.TXN_OFFSET_COMMIT: VersionRange(0, 5),
         ApiKey.SASL_HANDSHAKE: VersionRange(1, 1),
         ApiKey.SASL_AUTHENTICATE: VersionRange(0, 2),
+        ApiKey.CREATE_TOPICS: VersionRange(2, 7),
+        ApiKey.DELETE_TOPICS: VersionRange(1, 6),
         ApiKey.DESCRIBE_CONFIGS: VersionRange(1, 4),
         ApiKey.DESCRIBE_PRODUCERS: VersionRange(0, 0),
         ApiKey.DESCRIBE_TRANSACTIONS: VersionRange(0, 0),
@@ -87,6 +91,8 @@ FLEXIBLE_FROM: Mapping[ApiKey, int] = MappingProxyType(
         ApiKey.TXN_OFFSET_COMMIT: 3,
         ApiKey.SASL_HANDSHAKE: NEVER_FLEXIBLE,
         ApiKey.SASL_AUTHENTICATE: 2,
+        ApiKey.CREATE_TOPICS: 5,
+        ApiKey.DELETE_TOPICS: 4,
         ApiKey.DESCRIBE_CONFIGS: 4,
         ApiKey.DESCRIBE_PRODUCERS: 0,
         ApiKey.DESCRIBE_TRANSACTIONS: 0,

@@ -22,6 +22,8 @@ from aioproducer.wire.messages import frame_request
 from aioproducer.wire.messages.add_offsets_to_txn import AddOffsetsToTxnRequest
 from aioproducer.wire.messages.add_partitions_to_txn import AddPartitionsToTxnRequest
 from aioproducer.wire.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
+from aioproducer.wire.messages.create_topics import CreateTopicsRequest, NewTopic
+from aioproducer.wire.messages.delete_topics import DeleteTopicsRequest
 from aioproducer.wire.messages.describe_configs import TOPIC as TOPIC_CONFIG
 from aioproducer.wire.messages.describe_configs import ConfigResource, DescribeConfigsRequest
 from aioproducer.wire.messages.describe_producers import DescribeProducersRequest
@@ -98,6 +100,8 @@ def _requests(topic_id: bytes) -> list[Any]:
             "somebody", "group", 1, 0, [OffsetTopic(TOPIC, [OffsetPartition(0, 5)])]
         ),
         EndTxnRequest("somebody", 1, 0, committed=True),
+        CreateTopicsRequest([NewTopic(TOPIC, 1, 1)], 5000),
+        DeleteTopicsRequest(["missing"], 5000),
         DescribeConfigsRequest([ConfigResource(TOPIC_CONFIG, TOPIC, None)]),
         DescribeProducersRequest([(TOPIC, (0, 77))]),
         DescribeTransactionsRequest(["somebody"]),

@@ -26,6 +26,7 @@ from kafka.protocol import metadata as kafka_python_metadata  # type: ignore[imp
 from kafka.protocol import producer as kafka_python_producer
 from kafka.protocol import sasl as kafka_python_sasl
 from kafka.protocol.admin import configs as kafka_python_configs  # type: ignore[import-untyped]
+from kafka.protocol.admin import topics as kafka_python_topics
 from kafka.protocol.admin import transactions as kafka_python_transactions
 from kio.schema.errors import ErrorCode
 from kio.serial import entity_reader, entity_writer
@@ -46,6 +47,7 @@ _KAFKA_PYTHON_MODULES = (
     kafka_python_producer,
     kafka_python_sasl,
     kafka_python_configs,
+    kafka_python_topics,
     kafka_python_transactions,
 )
 

@@ -25,6 +25,17 @@ if TYPE_CHECKING:
         PartitionResult,
     )
     from aioproducer.wire.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
+    from aioproducer.wire.messages.create_topics import (
+        CreatedTopic,
+        CreateTopicsRequest,
+        CreateTopicsResponse,
+        NewTopic,
+    )
+    from aioproducer.wire.messages.delete_topics import (
+        DeletedTopic,
+        DeleteTopicsRequest,
+        DeleteTopicsResponse,
+    )
     from aioproducer.wire.messages.describe_configs import (
         ConfigResource,
         ConfigResult,
@@ -97,6 +108,12 @@ __all__ = [
     "Broker",
     "ConfigResource",
     "ConfigResult",
+    "CreateTopicsRequest",
+    "CreateTopicsResponse",
+    "CreatedTopic",
+    "DeleteTopicsRequest",
+    "DeleteTopicsResponse",
+    "DeletedTopic",
     "DescribeConfigsRequest",
     "DescribeConfigsResponse",
     "DescribeProducersRequest",
@@ -113,6 +130,7 @@ __all__ = [
     "InitProducerIdResponse",
     "MetadataRequest",
     "MetadataResponse",
+    "NewTopic",
     "OffsetPartition",
     "OffsetTopic",
     "PartitionMetadata",
@@ -153,6 +171,12 @@ _WHERE = {
     "Broker": "metadata",
     "ConfigResource": "describe_configs",
     "ConfigResult": "describe_configs",
+    "CreateTopicsRequest": "create_topics",
+    "CreateTopicsResponse": "create_topics",
+    "CreatedTopic": "create_topics",
+    "DeleteTopicsRequest": "delete_topics",
+    "DeleteTopicsResponse": "delete_topics",
+    "DeletedTopic": "delete_topics",
     "DescribeConfigsRequest": "describe_configs",
     "DescribeConfigsResponse": "describe_configs",
     "DescribeProducersRequest": "describe_producers",
@@ -169,6 +193,7 @@ _WHERE = {
     "InitProducerIdResponse": "init_producer_id",
     "MetadataRequest": "metadata",
     "MetadataResponse": "metadata",
+    "NewTopic": "create_topics",
     "OffsetPartition": "txn_offset_commit",
     "OffsetTopic": "txn_offset_commit",
     "PartitionMetadata": "metadata",

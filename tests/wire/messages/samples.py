@@ -11,6 +11,8 @@ from aioproducer.wire.messages import (
     AddOffsetsToTxnResponse,
     AddPartitionsToTxnResponse,
     ApiVersionsResponse,
+    CreateTopicsResponse,
+    DeleteTopicsResponse,
     DescribeConfigsResponse,
     DescribeProducersResponse,
     DescribeTransactionsResponse,
@@ -200,6 +202,44 @@ VALUES: dict[type[Response], dict[str, Any]] = {
         "producer_id": 4000,
         "producer_epoch": 4,
     },
+    CreateTopicsResponse: {
+        "throttle_time_ms": 7,
+        "topics": [
+            {
+                "name": "orders",
+                "topic_id": TOPIC_ID,
+                "error_code": code,
+                "error_message": message,
+                "topic_config_error_code": 29,
+                "num_partitions": 3,
+                "replication_factor": 2,
+                "configs": configs,
+            }
+            for code, message, configs in [
+                (
+                    0,
+                    None,
+                    [
+                        {
+                            "name": "cleanup.policy",
+                            "value": "compact",
+                            "read_only": False,
+                            "config_source": 1,
+                            "is_sensitive": False,
+                        }
+                    ],
+                ),
+                (36, "there already", None),
+            ]
+        ],
+    },
+    DeleteTopicsResponse: {
+        "throttle_time_ms": 7,
+        "responses": [
+            {"name": "orders", "topic_id": TOPIC_ID, "error_code": 0, "error_message": None},
+            {"name": "none", "topic_id": TOPIC_ID, "error_code": 3, "error_message": "no such"},
+        ],
+    },
     DescribeConfigsResponse: {
         "throttle_time_ms": 7,
         "results": [
@@ -302,6 +342,8 @@ API_OF: dict[type[Response], ApiKey] = {
     EndTxnResponse: ApiKey.END_TXN,
     SaslHandshakeResponse: ApiKey.SASL_HANDSHAKE,
     SaslAuthenticateResponse: ApiKey.SASL_AUTHENTICATE,
+    CreateTopicsResponse: ApiKey.CREATE_TOPICS,
+    DeleteTopicsResponse: ApiKey.DELETE_TOPICS,
     DescribeConfigsResponse: ApiKey.DESCRIBE_CONFIGS,
     DescribeProducersResponse: ApiKey.DESCRIBE_PRODUCERS,
     DescribeTransactionsResponse: ApiKey.DESCRIBE_TRANSACTIONS,
