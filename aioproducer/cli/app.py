@@ -27,6 +27,7 @@ from aioproducer.cli.exit_status import Exit
 from aioproducer.cli.perf_command import perf
 from aioproducer.cli.produce_command import produce
 from aioproducer.cli.settings import SettingsError, byte_count, read_settings
+from aioproducer.cli.topics_command import topics
 from aioproducer.errors import ConfigurationError, ProducerError
 from aioproducer.testing.where import VERSIONS
 from aioproducer.version import __version__
@@ -233,5 +234,5 @@ def compress_lab(
     return run_lab(file, options)
 
 
-for _command in (produce, perf, completion):
+for _command in (produce, perf, topics, completion):
     app.add_command(_command)
