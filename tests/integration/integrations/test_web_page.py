@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any
 
 import httpx
@@ -33,11 +34,12 @@ def _program(words: str, bootstrap: str, topics: dict[str, str]) -> CodeType:
 
 
 async def _run(program: CodeType) -> dict[str, Any]:
-    names: dict[str, Any] = {"__name__": "page"}
-    awaitable = eval(program, names)
+    # Frameworks look the module of a handler up, to understand its annotations.
+    module = sys.modules["program_of_the_page"] = ModuleType("program_of_the_page")
+    awaitable = eval(program, vars(module))
     if awaitable is not None:
         await awaitable
-    return names
+    return vars(module)
 
 
 async def _values(bootstrap: str, topic: str) -> list[bytes | None]:
@@ -50,7 +52,10 @@ def topics(topic: TopicFactory) -> dict[str, str]:
 
 
 def test_every_program_of_the_page_is_run_here() -> None:
-    words = ("FastAPIProducer(", "AiohttpProducer(", "request_events()", "lost:", "OutboxRelay(")
+    words = (
+        *("FastAPIProducer(", "AiohttpProducer(", "LitestarProducer("),
+        *("request_events()", "lost:", "OutboxRelay("),
+    )
     for snippet in _snippets("python"):
         assert sum(each in snippet for each in words) == 1, snippet
     assert len(_snippets("python")) == len(words)
@@ -79,6 +84,19 @@ async def test_the_aiohttp_app(bootstrap: str, topics: dict[str, str]) -> None:
         assert (await client.post("/clicks", data=b"/")).status == 202
     assert await _values(bootstrap, topics["orders"]) == [b"book"]
     assert await _values(bootstrap, topics["clicks"]) == [b"/"]
+
+
+async def test_the_litestar_app(bootstrap: str, topics: dict[str, str]) -> None:
+    app = (await _run(_program("LitestarProducer(", bootstrap, topics)))["app"]
+    async with app.lifespan():
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+            answer = await client.post("/orders", json={"item": "book"})
+            assert (answer.status_code, answer.json()) == (201, {"order": "taken"})
+            assert (await client.post("/clicks", json={"page": "/"})).status_code == 202
+            assert (await client.get("/health/ready")).status_code == 200
+    assert await _values(bootstrap, topics["orders"]) == [b'{"item":"book"}']
+    assert await _values(bootstrap, topics["clicks"]) == [b'{"page":"/"}']
 
 
 async def test_a_service_without_a_framework(bootstrap: str, topics: dict[str, str]) -> None:
