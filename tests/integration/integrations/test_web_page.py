@@ -28,6 +28,8 @@ def _program(words: str, bootstrap: str, topics: dict[str, str]) -> CodeType:
     """Compile the one program with ``words`` in it, for these topics."""
     (source,) = [each for each in _snippets("python") if words in each]
     source = source.replace("localhost:9092", bootstrap)
+    # Litestar would take over the logging of the whole process, with a thread that it leaves.
+    source = source.replace("[kafka.plugin])", "[kafka.plugin], logging_config=None)")
     for name, real in topics.items():
         source = source.replace(f'"{name}"', repr(real))
     return compile(source, str(PAGE), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
