@@ -9,27 +9,28 @@ import inspect
 import os
 import re
 import threading
-import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 import hypothesis
 import pytest
 
 from aioproducer.testing import KafkaCluster, KafkaUnavailableError, NodeControl
+from aioproducer.testing.pytest_plugin import FOUND, TopicFactory
 from aioproducer.testing.registry import SchemaRegistryProcess, named_registry
 from aioproducer.testing.releases import CURRENT
-from aioproducer.testing.where import REQUIRE_VARIABLE, VERSIONS, Found, start_kafka
+from aioproducer.testing.where import REQUIRE_VARIABLE, VERSIONS, Found
 from tests.postgres import PostgresMissingError, a_database, a_server
 
 # The same examples in every run, however busy the machine.
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("suite")
 
+__all__ = ["FOUND", "TopicFactory"]
+
 INTEGRATION = Path(__file__).parent / "integration"
 
-FOUND = pytest.StashKey[Found]()
 _skipped = pytest.StashKey[list[str]]()
 
 
@@ -96,13 +97,6 @@ def pytest_asyncio_loop_factories(
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    found = config.stash.get(FOUND, None)
-    if found is None:
-        return
-    terminalreporter.section("Kafka")
-    terminalreporter.write_line(found.cluster.describe())
-    for reason in found.passed_over:
-        terminalreporter.write_line(f"passed over: {reason}")
     skipped = config.stash.get(_skipped, [])
     if skipped:
         terminalreporter.write_line(f"therefore skipped: {len(skipped)} tests")
@@ -111,20 +105,22 @@ def pytest_terminal_summary(
 
 
 @pytest.fixture(scope="session")
-def found(pytestconfig: pytest.Config) -> Iterator[Found]:
-    """The cluster of this run, started by the first test that needs it."""
-    started = start_kafka(pytestconfig.getoption("--kafka-version"))
-    pytestconfig.stash[FOUND] = started
-    try:
-        yield started
-    finally:
-        started.cluster.stop()
+def kafka_version(pytestconfig: pytest.Config) -> str | None:
+    """What the plugin is to start, by the option of these tests."""
+    given: str | None = pytestconfig.getoption("--kafka-version")
+    return given
 
 
 @pytest.fixture(scope="session")
-def kafka(found: Found) -> KafkaCluster:
+def found(kafka_found: Found) -> Found:
+    """The cluster of this run, started by the first test that needs it."""
+    return kafka_found
+
+
+@pytest.fixture(scope="session")
+def kafka(kafka_cluster: KafkaCluster) -> KafkaCluster:
     """The cluster that all tests of a run share."""
-    return found.cluster
+    return kafka_cluster
 
 
 @pytest.fixture
@@ -132,32 +128,10 @@ def bootstrap(kafka: KafkaCluster) -> str:
     return kafka.bootstrap_servers
 
 
-class TopicFactory(Protocol):
-    def __call__(
-        self,
-        partitions: int = 1,
-        *,
-        replication: int | None = None,
-        configs: Mapping[str, str] | None = None,
-    ) -> str: ...
-
-
 @pytest.fixture
-def topic(kafka: KafkaCluster, request: pytest.FixtureRequest) -> TopicFactory:
+def topic(topic_factory: TopicFactory) -> TopicFactory:
     """Creates topics with names that no other test has: `name = topic(partitions=3)`."""
-    stem = re.sub(r"\W+", "-", request.node.name)[:60].strip("-")
-
-    def create(
-        partitions: int = 1,
-        *,
-        replication: int | None = None,
-        configs: Mapping[str, str] | None = None,
-    ) -> str:
-        name = f"{stem}-{uuid.uuid4().hex[:8]}"
-        kafka.create_topic(name, partitions, replication, configs)
-        return name
-
-    return create
+    return topic_factory
 
 
 @pytest.fixture

@@ -15,10 +15,11 @@ def test_the_programs_that_use_sockets_pass(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.delenv("AIOPRODUCER_BOOTSTRAP", raising=False)
-    pytester.makeini(INI)
+    pytester.makeini(INI + "aioproducer_kafka = embedded\n")
     for name, text in programs("on sockets").items():
         (pytester.path / name).write_text(text)
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     outcomes = result.parseoutcomes()
     assert set(outcomes) == {"passed"}
     assert outcomes["passed"] >= len(programs("on sockets"))
+    result.stdout.fnmatch_lines(["*embedded cluster, 3 mock brokers of librdkafka*"])
