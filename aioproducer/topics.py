@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from aioproducer.checks import check_topic
@@ -32,7 +32,7 @@ PRODUCER_SETTINGS = (
 """What of a topic's settings decides how a producer's records fare."""
 
 _ATTEMPTS = 5
-_PAUSE_S = 0.2
+_PAUSE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +108,9 @@ class TopicClient:
         return sorted(map(_described, answer.topics), key=lambda each: each.name)
 
     async def create(self, topics: Sequence[NewTopic], *, timeout: float = 30.0) -> None:
-        """Create topics, each or none of it; brokers learn of them within moments.
+        """Create topics, and wait until every broker knows a leader for each partition.
 
-        Raises the first refusal, when all have been answered.
+        Raises the first refusal; what was not refused is created all the same.
         """
         for topic in topics:
             check_topic(topic.name)
@@ -124,11 +124,12 @@ class TopicClient:
             await asyncio.sleep(_PAUSE_S)
         for each in refused:
             raise broker_error(each.error_code, each.error_message, topic=each.name)
+        await self._everywhere([topic.name for topic in topics], _is_led)
 
     async def delete(self, names: Sequence[str], *, timeout: float = 30.0) -> None:
-        """Delete topics with all that is in them.
+        """Delete topics with all that is in them, and wait until no broker knows them.
 
-        Raises the first refusal, when all have been answered.
+        Raises the first refusal; what was not refused is deleted all the same.
         """
         for name in names:
             check_topic(name)
@@ -142,6 +143,22 @@ class TopicClient:
             await asyncio.sleep(_PAUSE_S)
         for each in refused:
             raise broker_error(each.error_code, each.error_message, topic=each.name)
+        await self._everywhere(names, _is_gone)
+
+    async def _everywhere(
+        self, names: Sequence[str], is_so: Callable[[TopicMetadata], bool]
+    ) -> None:
+        """Wait until each broker that answers says so of the topics: they learn one by one."""
+        request = MetadataRequest(tuple(names), allow_auto_topic_creation=False)
+        answer = await self._inquiry.ask(MetadataRequest(()))
+        self._inquiry.learn(answer.brokers)
+        for broker in answer.brokers:
+            with suppress(ProducerError):
+                while True:
+                    told = await self._inquiry.ask(request, broker.node_id)
+                    if all(map(is_so, told.topics)):
+                        break
+                    await asyncio.sleep(_PAUSE_S)
 
     async def _controller(self) -> int | None:
         """Return who creates topics; brokers of KRaft name any of them, which passes it on."""
@@ -157,6 +174,16 @@ class TopicClient:
         answer = await self._inquiry.ask(DescribeConfigsRequest(resources))
         # Who may not see a topic's settings may see its partitions all the same.
         return {each.name: each.values for each in answer.results if not each.error_code}
+
+
+def _is_led(topic: TopicMetadata) -> bool:
+    return not topic.error_code and all(
+        each.leader_id != NO_PARTITION_LEADER for each in topic.partitions
+    )
+
+
+def _is_gone(topic: TopicMetadata) -> bool:
+    return topic.error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
 
 def _moved(codes: Iterable[int]) -> bool:

@@ -42,6 +42,7 @@ KNOWN = (
     TopicMetadata(0, "payments", bytes(16), False, ()),
     TopicMetadata(0, "orders", bytes(16), False, PARTITIONS),
     TopicMetadata(3, "nowhere", bytes(16), False, ()),
+    TopicMetadata(0, "new", bytes(16), False, PARTITIONS[:1]),
     TopicMetadata(0, "__offsets", bytes(16), True, PARTITIONS[:1]),
 )
 
@@ -55,6 +56,8 @@ class Answers:
         self.controller = 2
         self.config_error = 0
         self.closed = False
+        # What a broker says of topics before it has learned of a change.
+        self.behind: dict[int | None, int] = {}
 
     def learn(self, brokers: object) -> None:
         pass
@@ -68,6 +71,10 @@ class Answers:
         if isinstance(request, MetadataRequest):
             names = request.topics
             found = tuple(each for each in KNOWN if names is None or each.name in names)
+            if names and self.behind.get(node):
+                self.behind[node] -= 1
+                wrong = 0 if found[0].error_code else 3
+                found = tuple(each._replace(error_code=wrong) for each in found)
             return MetadataResponse(0, BROKERS, "abc", self.controller, found)
         if isinstance(request, DescribeConfigsRequest):
             rows = [
@@ -98,8 +105,8 @@ async def test_topics_are_listed_by_name_and_none_is_created(
     client: TopicClient, answers: Answers
 ) -> None:
     found = await client.list()
-    assert [each.name for each in found] == ["__offsets", "nowhere", "orders", "payments"]
-    assert [each.is_internal for each in found] == [True, False, False, False]
+    assert [each.name for each in found] == ["__offsets", "new", "nowhere", "orders", "payments"]
+    assert [each.is_internal for each in found] == [True, False, False, False, False]
     [(request, _)] = answers.asked
     assert request == MetadataRequest(None, allow_auto_topic_creation=False)
 
@@ -137,11 +144,11 @@ async def test_topics_are_created_and_deleted_by_the_controller(
     client: TopicClient, answers: Answers
 ) -> None:
     await client.create([NewTopic("new", 3, 2, {"retention.ms": "5"})], timeout=7.0)
-    await client.delete(["new"], timeout=8.0)
+    await client.delete(["nowhere"], timeout=8.0)
     changes = [each for each in answers.asked if not isinstance(each[0], MetadataRequest)]
     assert changes == [
         (CreateTopicsRequest([NewTopic("new", 3, 2, {"retention.ms": "5"})], 7000), 2),
-        (DeleteTopicsRequest(["new"], 8000), 2),
+        (DeleteTopicsRequest(["nowhere"], 8000), 2),
     ]
 
 
@@ -150,7 +157,8 @@ async def test_without_a_controller_that_is_known_any_broker_is_asked(
 ) -> None:
     answers.controller = -1
     await client.create([NewTopic("new")])
-    assert answers.asked[-1][1] is None
+    [(_, node)] = [each for each in answers.asked if isinstance(each[0], CreateTopicsRequest)]
+    assert node is None
 
 
 @pytest.mark.parametrize("change", ["create", "delete"])
@@ -162,11 +170,25 @@ async def test_a_controller_that_moved_is_looked_for_again(
     if change == "create":
         await client.create([NewTopic("new")])
     else:
-        await client.delete(["new"])
-    assert len(answers.asked) == 6
+        await client.delete(["nowhere"])
+    kinds = (CreateTopicsRequest, DeleteTopicsRequest)
+    assert sum(isinstance(request, kinds) for request, _ in answers.asked) == 3
     answers.codes = [41]
     with pytest.raises(BrokerError, match="NOT_CONTROLLER"):
-        await client.delete(["new"])
+        await client.delete(["nowhere"])
+
+
+@pytest.mark.parametrize("change", ["create", "delete"])
+async def test_a_change_is_over_when_every_broker_knows_it(
+    change: str, client: TopicClient, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topics_module, "_PAUSE_S", 0.0)
+    answers.behind = {1: 2, 2: 1}
+    if change == "create":
+        await client.create([NewTopic("new")])
+    else:
+        await client.delete(["nowhere"])
+    assert answers.behind == {1: 0, 2: 0}
 
 
 async def test_a_refusal_is_raised_with_the_brokers_words(

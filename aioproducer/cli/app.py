@@ -25,13 +25,12 @@ from aioproducer.cli.demo import DEFAULT_RECORDS, QUICK_RECORDS, DemoOptions, ru
 from aioproducer.cli.doctor import FAIL_ON, DoctorOptions, run_doctor
 from aioproducer.cli.exit_status import Exit
 from aioproducer.cli.perf_command import perf
-from aioproducer.cli.produce_command import produce
+from aioproducer.cli.produce_command import CODECS, produce
 from aioproducer.cli.settings import SettingsError, byte_count, read_settings
 from aioproducer.cli.topics_command import topics
 from aioproducer.errors import ConfigurationError, ProducerError
 from aioproducer.testing.where import VERSIONS
 from aioproducer.version import __version__
-from aioproducer.wire.compression import CODECS
 
 _BUILD = "compiled" if accelerated else "pure Python"
 
@@ -94,7 +93,14 @@ def app() -> None:
 
 
 @app.command(short_help="Produce, read back with another client, compare.")
-@click.option("--bootstrap", metavar="HOST:PORT,...", help="Use this cluster, start none.")
+@click.option(
+    "-b",
+    "--bootstrap-server",
+    "--bootstrap",
+    "bootstrap",
+    metavar="HOST:PORT,...",
+    help="Use this cluster, start none.",
+)
 @click.option(
     "--records",
     type=click.IntRange(min=1),
@@ -108,7 +114,14 @@ def app() -> None:
     metavar="VERSION",
     help=f"Start this Kafka and no other: {', '.join(VERSIONS)}.",
 )
-def demo(bootstrap: str | None, records: int | None, quick: bool, kafka_version: str | None) -> int:
+@json_option
+def demo(
+    bootstrap: str | None,
+    records: int | None,
+    quick: bool,
+    kafka_version: str | None,
+    as_json: bool,
+) -> int:
     """Produce order events, read them back with another client, compare.
 
     Produces with every codec and compares what a consumer that is not ours reads: count, content,
@@ -120,6 +133,7 @@ def demo(bootstrap: str | None, records: int | None, quick: bool, kafka_version:
             records=records or (QUICK_RECORDS if quick else DEFAULT_RECORDS),
             bootstrap_servers=bootstrap,
             kafka_version=kafka_version,
+            as_json=as_json,
         )
     )
 
@@ -192,7 +206,7 @@ def doctor(
     "--codec",
     "codecs",
     multiple=True,
-    type=click.Choice([codec.name for codec in CODECS[1:]]),
+    type=click.Choice(CODECS[1:]),
     help="Try this one only. Repeatable.",
 )
 @click.option(

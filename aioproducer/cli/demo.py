@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import time
 import uuid
@@ -12,25 +13,28 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TextIO
 
+from aioproducer import AsyncProducer, partition_of_key
 from aioproducer.cli.load import Load, TopicPlan, produce
 from aioproducer.cli.orders import order_events
+from aioproducer.cli.produce_command import CODECS
 from aioproducer.cli.report import (
+    PERCENTILES,
     Progress,
     failure_lines,
+    findings_as_dict,
     latency_line,
     partition_bars,
+    percentile,
     progress_line,
     topic_table,
     verdict_lines,
 )
 from aioproducer.cli.verify import Findings, verify
-from aioproducer.core.murmur2 import partition_of_key
 from aioproducer.errors import ConfigurationError, ProducerError
 from aioproducer.testing.admin import MissingClientError
 from aioproducer.testing.cluster import ClusterStartError, KafkaCluster, KafkaUnavailableError
 from aioproducer.testing.judge import read_topic
 from aioproducer.testing.where import NamedCluster, start_kafka
-from aioproducer.wire.compression import CODECS, require
 
 DEFAULT_RECORDS = 100_000
 QUICK_RECORDS = 5_000
@@ -54,6 +58,7 @@ class DemoOptions:
     records: int = DEFAULT_RECORDS
     bootstrap_servers: str | None = None
     kafka_version: str | None = None
+    as_json: bool = False
 
 
 class Screen:
@@ -88,10 +93,22 @@ class Screen:
 
 def run_demo(options: DemoOptions, out: TextIO | None = None) -> int:
     """Run the demo; return the exit status. Ctrl-C ends it and what it started."""
-    screen = Screen(out if out is not None else sys.stdout)
+    stream = out if out is not None else sys.stdout
+    screen = Screen(sys.stderr if options.as_json else stream)
+    document: dict[str, object] = {}
+    status = _run(options, screen, document)
+    if options.as_json:
+        print(json.dumps({"status": status, **document}, indent=2), file=stream)
+    return status
+
+
+def _run(options: DemoOptions, screen: Screen, document: dict[str, object]) -> int:
     try:
         with _kafka(options, screen) as cluster, _topics(cluster, options, screen) as topics:
-            return produce_and_compare(cluster.bootstrap_servers, topics, options.records, screen)
+            document["cluster"] = cluster.describe()
+            return produce_and_compare(
+                cluster.bootstrap_servers, topics, options.records, screen, document
+            )
     except KeyboardInterrupt:
         screen.line("\ninterrupted")
         return INTERRUPTED
@@ -104,13 +121,19 @@ def run_demo(options: DemoOptions, out: TextIO | None = None) -> int:
 
 
 def produce_and_compare(
-    bootstrap_servers: str, topics: Sequence[TopicPlan], records: int, screen: Screen
+    bootstrap_servers: str,
+    topics: Sequence[TopicPlan],
+    records: int,
+    screen: Screen,
+    document: dict[str, object] | None = None,
 ) -> int:
-    """Produce to the topics, read them back, compare, and print all of it."""
+    """Produce to the topics, read them back, compare, print all of it, and fill the document."""
+    document = {} if document is None else document
     screen.line(f"producing {records:,} keyed order events, acks=all, idempotent:")
     events = list(order_events(records))
     load = asyncio.run(produce(bootstrap_servers, topics, events, screen.progress))
     screen.progress(load.progress, last=True)
+    document.update(load_as_dict(load))
     if load.progress.failed:
         screen.lines(["", *failure_lines(load.progress, load.errors)])
         return DIFFERENT
@@ -118,6 +141,7 @@ def produce_and_compare(
     screen.line("\nreading everything back with librdkafka's consumer:")
     findings = _read_back(bootstrap_servers, load, screen)
     screen.lines(["", *verdict_lines(findings)])
+    document.update(findings_as_dict(findings))
     return ALL_EQUAL if all(each.is_clean for each in findings) else DIFFERENT
 
 
@@ -132,6 +156,32 @@ def _tell_load(load: Load, screen: Screen) -> None:
     screen.line(latency_line(load.latencies))
     screen.line(f"\n{topic_table(load.figures)}")
     screen.line(f"\nrecords per partition:\n{partition_bars(load.figures, plain=screen.plain)}")
+
+
+def load_as_dict(load: Load) -> dict[str, object]:
+    """Return what was produced as JSON can hold it."""
+    progress, ascending = load.progress, sorted(load.latencies)
+    return {
+        "sent": progress.sent,
+        "acknowledged": progress.acknowledged,
+        "failed": progress.failed,
+        "errors": load.errors,
+        "seconds": progress.seconds,
+        "ack_ms": {
+            f"p{percent:g}": percentile(ascending, percent) * 1000 if ascending else None
+            for percent in PERCENTILES
+        },
+        "topics": [
+            {
+                "topic": each.topic,
+                "codec": each.codec,
+                "records": each.records,
+                "batches": each.batches,
+                "partitions": dict(each.per_partition),
+            }
+            for each in load.figures
+        ],
+    }
 
 
 def _read_back(bootstrap_servers: str, load: Load, screen: Screen) -> list[Findings]:
@@ -212,9 +262,9 @@ def codecs(screen: Screen) -> list[str]:
     names = []
     for codec in CODECS:
         try:
-            require(codec.name)
+            AsyncProducer(config={"bootstrap.servers": "nobody:1", "compression.type": codec})
         except ConfigurationError as error:
             screen.line(f"  left out: {error}")
         else:
-            names.append(codec.name)
+            names.append(codec)
     return names

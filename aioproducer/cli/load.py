@@ -10,11 +10,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from aioproducer import AsyncProducer, Delivery
 from aioproducer.cli.orders import OrderEvent
 from aioproducer.cli.report import Progress, TopicFigures
 from aioproducer.cli.verify import SentRecord
-from aioproducer.delivery import Delivery
-from aioproducer.producer import AsyncProducer
 
 # Enough for full batches on every partition; more would only wait longer in the queues. Sending
 # goes on when half of them are through: one by one they would leave in batches of one.

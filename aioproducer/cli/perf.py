@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
+from aioproducer import AsyncProducer
 from aioproducer.cli.exit_status import Exit
 from aioproducer.cli.interruption import Interruption
 from aioproducer.cli.loops import run_on
@@ -23,7 +24,6 @@ from aioproducer.cli.perf_figures import (
 from aioproducer.cli.perf_processes import Signals, WorkerError, run_in_processes
 from aioproducer.cli.perf_run import OnWindow, PerfJob, run_job
 from aioproducer.cli.settings import SettingsError
-from aioproducer.producer import AsyncProducer
 
 _KINDS_OF_ERRORS = 5
 

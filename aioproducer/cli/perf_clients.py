@@ -6,14 +6,16 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from aioproducer import AsyncProducer
 from aioproducer.cli.perf_figures import metric_names
 from aioproducer.cli.settings import SettingsError
-from aioproducer.config import ProducerConfig
 from aioproducer.errors import ProducerTimeoutError
-from aioproducer.producer import AsyncProducer
 from aioproducer.version import __version__
+
+if TYPE_CHECKING:
+    from aioproducer.config import ProducerConfig
 
 COMPARABLE = (
     "bootstrap.servers", "acks", "linger.ms", "batch.size", "compression.type",
@@ -100,7 +102,7 @@ class AiokafkaClient:
     def __init__(self, settings: Mapping[str, object], stop: asyncio.Event) -> None:
         import aiokafka
 
-        config = ProducerConfig.create(config=settings)
+        config = AsyncProducer(config=settings).config
         self._producer = aiokafka.AIOKafkaProducer(
             bootstrap_servers=list(config.bootstrap_servers),
             acks="all" if config.acks == -1 else config.acks,
@@ -138,7 +140,7 @@ class ConfluentClient:
     def __init__(self, settings: Mapping[str, object], stop: asyncio.Event) -> None:
         import confluent_kafka
 
-        config = ProducerConfig.create(config=settings)
+        config = AsyncProducer(config=settings).config
         self._producer = confluent_kafka.Producer(
             {
                 "bootstrap.servers": ",".join(config.bootstrap_servers),

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from aioproducer.cli.latencies import Latencies
-from aioproducer.observe.readings import Reading
+
+if TYPE_CHECKING:
+    from aioproducer.observe.readings import Reading
 
 PERCENTILES = (50.0, 95.0, 99.0, 99.9)
 

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
+from aioproducer import AsyncProducer
 from aioproducer.checks import check_partition, check_topic
 from aioproducer.cli.exit_status import Exit
 from aioproducer.cli.interruption import Interruption, close_hurried, pause
@@ -30,7 +31,6 @@ from aioproducer.cli.record_format import (
 from aioproducer.cli.settings import SettingsError
 from aioproducer.cli.tally import Tally, as_dict, story_lines, summary_lines
 from aioproducer.errors import ProducerStateError, ProducerTimeoutError
-from aioproducer.producer import AsyncProducer
 from aioproducer.records import Header
 
 STANDARD_INPUT = Path("-")

@@ -116,6 +116,18 @@ def failure_lines(progress: Progress, errors: Sequence[str]) -> list[str]:
     ]
 
 
+def findings_as_dict(findings: Sequence[Findings]) -> dict[str, object]:
+    """Return what the comparison found as JSON can hold it."""
+    return {
+        "read_back": sum(each.read for each in findings),
+        "differences": {
+            each.topic: {difference.value: count for difference, count in each.counts.items()}
+            for each in findings
+            if not each.is_clean
+        },
+    }
+
+
 def verdict_lines(findings: Sequence[Findings]) -> list[str]:
     """Return what the comparison found, good or bad."""
     read = sum(each.read for each in findings)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from aioproducer.delivery import Delivery
+from aioproducer import Delivery
 from aioproducer.records import UNKNOWN_OFFSET
 
 PERCENTILES = (50.0, 95.0, 99.0)

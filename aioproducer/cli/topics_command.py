@@ -124,7 +124,7 @@ def create(
     timeout: float,
     as_json: bool,
 ) -> int:
-    """Create each TOPIC; brokers learn of it within moments."""
+    """Create each TOPIC, and wait until every broker knows it."""
     _check(names)
     settings = read_settings(config_file, bootstrap_server, properties)
     new = [

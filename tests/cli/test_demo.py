@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 
 import pytest
@@ -67,11 +68,11 @@ def test_a_terminal_without_utf_8_gets_plain_bars() -> None:
 def test_a_codec_without_its_package_is_left_out_and_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def require(name: str) -> None:
-        if name == "zstd":
+    def make(config: dict[str, str]) -> None:
+        if config["compression.type"] == "zstd":
             raise ConfigurationError("compression.type=zstd needs a package: pip install this")
 
-    monkeypatch.setattr(demo_module, "require", require)
+    monkeypatch.setattr(demo_module, "AsyncProducer", make)
     out = io.StringIO()
     assert codecs(Screen(out)) == ["none", "gzip", "snappy", "lz4"]
     assert "zstd" in out.getvalue()
@@ -99,12 +100,26 @@ def test_what_goes_wrong_is_said_and_shows_in_the_exit_status(
     assert words in out.getvalue()
 
 
+def test_one_json_document_goes_out_and_the_words_beside_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def start_kafka(version: str | None) -> None:
+        raise KafkaUnavailableError("nothing here")
+
+    monkeypatch.setattr(demo_module, "start_kafka", start_kafka)
+    assert run_demo(DemoOptions(as_json=True)) == COULD_NOT_RUN
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {"status": COULD_NOT_RUN}
+    assert "nothing here" in captured.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["demo"], DemoOptions(DEFAULT_RECORDS)),
         (["demo", "--quick"], DemoOptions(QUICK_RECORDS)),
         (["demo", "--quick", "--records", "7"], DemoOptions(7)),
+        (["demo", "-b", "a:1", "--json"], DemoOptions(DEFAULT_RECORDS, "a:1", as_json=True)),
         (["demo", "--bootstrap", "a:1,b:2"], DemoOptions(DEFAULT_RECORDS, "a:1,b:2")),
         (["demo", "--kafka-version", "embedded"], DemoOptions(DEFAULT_RECORDS, None, "embedded")),
     ],
