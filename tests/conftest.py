@@ -193,8 +193,9 @@ def no_thread_left() -> Iterator[None]:
     left = [
         thread.name
         for thread in set(threading.enumerate()) - before
-        # The default executor of the test's loop ends with the loop, which is after this.
-        if thread.is_alive() and not thread.name.startswith(("asyncio_", "uvloop_"))
+        # The default executor of the test's loop ends with the loop, which is after this; AnyIO's
+        # threads are told to end when the test's task does.
+        if thread.is_alive() and not thread.name.startswith(("asyncio_", "uvloop_", "AnyIO worker"))
     ]
     assert not left, f"threads left: {left}"
 

@@ -24,6 +24,7 @@ ELSEWHERE = {
     "config_table.py": "tests/test_config_reference.py",
     "config_values.py": "tests/test_config.py",
     "integrations/aiohttp.py": "tests/integration/integrations/test_aiohttp.py",
+    "integrations/faststream.py": "tests/integration/integrations/test_faststream.py",
     "many.py": "tests/test_producer_unit.py",
     "options.py": "tests/test_config_reference.py",
     "compat/aiokafka/error_names.py": "tests/compat/aiokafka/test_errors.py",

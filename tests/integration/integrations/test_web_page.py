@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import re
 import sys
 from pathlib import Path
@@ -27,6 +28,8 @@ def _snippets(language: str) -> list[str]:
 def _program(words: str, bootstrap: str, topics: dict[str, str]) -> CodeType:
     """Compile the one program with ``words`` in it, for these topics."""
     (source,) = [each for each in _snippets("python") if words in each]
+    servers = repr(bootstrap.split(","))
+    source = source.replace('KafkaBroker("localhost:9092")', f"KafkaBroker({servers}, logger=None)")
     source = source.replace("localhost:9092", bootstrap)
     # Litestar would take over the logging of the whole process, with a thread that it leaves.
     source = source.replace("[kafka.plugin])", "[kafka.plugin], logging_config=None)")
@@ -55,7 +58,7 @@ def topics(topic: TopicFactory) -> dict[str, str]:
 
 def test_every_program_of_the_page_is_run_here() -> None:
     words = (
-        *("FastAPIProducer(", "AiohttpProducer(", "LitestarProducer("),
+        *("FastAPIProducer(", "AiohttpProducer(", "LitestarProducer(", "publish_through("),
         *("request_events()", "lost:", "OutboxRelay("),
     )
     for snippet in _snippets("python"):
@@ -99,6 +102,18 @@ async def test_the_litestar_app(bootstrap: str, topics: dict[str, str]) -> None:
             assert (await client.get("/health/ready")).status_code == 200
     assert await _values(bootstrap, topics["orders"]) == [b'{"item":"book"}']
     assert await _values(bootstrap, topics["clicks"]) == [b'{"page":"/"}']
+
+
+async def test_the_faststream_app(bootstrap: str, topic: TopicFactory) -> None:
+    topics = {name: topic() for name in ("orders", "invoices")}
+    names = await _run(_program("publish_through(", bootstrap, topics))
+    async with names["broker"] as broker:
+        await broker.start()
+        await broker.publish("book", topics["orders"])
+        async with asyncio.timeout(120):
+            while names["kafka"].producer.metrics().record_ack_total < 2:
+                await asyncio.sleep(0.05)
+    assert await _values(bootstrap, topics["invoices"]) == [b"invoice for book"]
 
 
 async def test_a_service_without_a_framework(bootstrap: str, topics: dict[str, str]) -> None:
