@@ -119,7 +119,7 @@ def test_the_topics_wait_until_every_node_is_healthy(
 
 
 def test_containers_of_the_tests_are_set_up_alike(nodes: dict[str, Any]) -> None:
-    in_tests = node_environment(1, nodes=3, port=9092)
+    in_tests = node_environment(1, 3, {"HOST": 9092})
     in_compose = {key: str(value) for key, value in nodes["kafka-1"]["environment"].items()}
     differing = {
         key

@@ -8,6 +8,7 @@ from aioproducer.testing.cluster import (
     KafkaUnavailableError,
     NodeControl,
 )
+from aioproducer.testing.docker import DockerCluster, DockerListener
 from aioproducer.testing.embedded import EmbeddedCluster
 from aioproducer.testing.fake import FakeProducer, SentRecord, StoredRecord
 from aioproducer.testing.kraft import KraftCluster
@@ -15,6 +16,8 @@ from aioproducer.testing.proxy import Fault, FaultProxy
 
 __all__ = [
     "ClusterStartError",
+    "DockerCluster",
+    "DockerListener",
     "EmbeddedCluster",
     "FakeProducer",
     "Fault",
