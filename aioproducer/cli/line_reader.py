@@ -7,9 +7,10 @@ import os
 import select
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import BinaryIO, NamedTuple
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
 
 from aioproducer.cli.interruption import done_or_set
 from aioproducer.cli.settings import SettingsError
@@ -17,11 +18,28 @@ from aioproducer.cli.settings import SettingsError
 _CHUNK = 65_536
 
 
+LONGEST_LINE = 1 << 28
+"""How many bytes a line may have: what has no end must not fill the memory."""
+
+
 class Source(NamedTuple):
-    """Something to read, and what to call it."""
+    """Something to read, and what to call it; a path is opened when its turn comes."""
 
     name: str
-    file: BinaryIO
+    file: BinaryIO | Path
+
+    @contextmanager
+    def opened(self) -> Iterator[BinaryIO]:
+        """Give the file, and close it if it was opened here."""
+        if isinstance(self.file, Path):
+            try:
+                file = self.file.open("rb", buffering=0)
+            except OSError as error:
+                raise SettingsError(f"cannot read {self.name}: {error.strerror}") from error
+            with file:
+                yield cast(BinaryIO, file)
+        else:
+            yield self.file
 
 
 class Lines(NamedTuple):
@@ -41,30 +59,40 @@ class LineReader:
         self.unfinished = 0
         """How many bytes of a line were read whose end was not when it was stopped."""
 
-    async def __aiter__(self) -> AsyncIterator[Lines]:
+    async def __aiter__(self) -> AsyncGenerator[Lines, None]:
         """Yield what was read; a piece that was is yielded whole, stopped or not."""
         with _alarm() as alarm:
             for source in self._sources:
-                begun: list[bytes] = []
-                number = 1
-                while chunk := await self._piece(source, alarm):
-                    if lines := completed(begun, chunk):
-                        yield Lines(source.name, number, lines)
-                        number += len(lines)
-                    if self._stop.is_set():
-                        break
-                rest = b"".join(begun)
+                with source.opened() as file:
+                    async for lines in self._lines(source.name, file, alarm):
+                        yield lines
                 if self._stop.is_set():
-                    self.unfinished = len(rest)
                     return
-                if rest:
-                    yield Lines(source.name, number, [rest.rstrip(b"\r")])
 
-    async def _piece(self, source: Source, alarm: _Alarm) -> bytes:
+    async def _lines(self, name: str, file: BinaryIO, alarm: _Alarm) -> AsyncIterator[Lines]:
+        begun: list[bytes] = []
+        number, size = 1, 0
+        while chunk := await self._piece(name, file, alarm):
+            lines = completed(begun, chunk)
+            size = len(begun[0]) if lines else size + len(chunk)
+            if size > LONGEST_LINE:
+                raise SettingsError(f"{name}:{number}: a line of more than {LONGEST_LINE} bytes")
+            if lines:
+                yield Lines(name, number, lines)
+                number += len(lines)
+            if self._stop.is_set():
+                break
+        rest = b"".join(begun)
+        if self._stop.is_set():
+            self.unfinished = len(rest)
+        elif rest:
+            yield Lines(name, number, [rest.rstrip(b"\r")])
+
+    async def _piece(self, name: str, file: BinaryIO, alarm: _Alarm) -> bytes:
         try:
-            return await _read(source.file, self._stop, alarm)
+            return await _read(file, self._stop, alarm)
         except OSError as error:
-            raise SettingsError(f"cannot read {source.name}: {error.strerror}") from error
+            raise SettingsError(f"cannot read {name}: {error.strerror}") from error
 
 
 def completed(begun: list[bytes], chunk: bytes) -> list[bytes]:

@@ -73,8 +73,23 @@ def run_perf(job: PerfJob, options: PerfOptions, out: TextIO | None = None) -> i
 
 async def _here(job: PerfJob, on_window: OnWindow) -> tuple[Outcome, int]:
     interruption = Interruption()
+    unread: list[OSError] = []
+
+    def tell(figures: Figures, first_steady: bool) -> None:
+        # It is called by the loop, to which an error would be somebody's mistake.
+        if unread:
+            return
+        try:
+            on_window(figures, first_steady)
+        except OSError as error:
+            unread.append(error)
+            interruption.stop.set()
+            interruption.leave.set()
+
     with interruption.listening():
-        outcome = await run_job(job, on_window, interruption)
+        outcome = await run_job(job, tell, interruption)
+    if unread:
+        raise unread[0]
     return outcome, interruption.signal
 
 

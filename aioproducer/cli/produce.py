@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -149,10 +149,9 @@ class _Run:
         producer = self._make()
         if producer.config.transactional_id is not None:
             raise SettingsError("produce begins no transaction: leave transactional.id out")
-        with ExitStack() as opened:
-            sources = _opened(self._options.files, standard_input, opened)
-            reader = LineReader(sources, interruption.stop)
-            opened.enter_context(interruption.listening())
+        sources = _sources(self._options.files, standard_input)
+        reader = LineReader(sources, interruption.stop)
+        with interruption.listening():
             await producer.start()
             try:
                 async with live_line(self._words):
@@ -177,9 +176,10 @@ class _Run:
     async def _send_all(self, reader: LineReader, producer: Any) -> None:
         self._started = time.perf_counter()
         self._pace = Pace(self._options.rate, self._options.byte_rate, self._started)
-        async for lines in reader:
-            if not await self._send_lines(lines, producer):
-                return
+        async with aclosing(aiter(reader)) as pieces:
+            async for lines in pieces:
+                if not await self._send_lines(lines, producer):
+                    return
 
     async def _send_lines(self, lines: Lines, producer: Any) -> bool:
         """Send what was read together; return whether to read on."""
@@ -234,17 +234,15 @@ async def _room(producer: Any, stop: asyncio.Event) -> None:
         return
 
 
-def _opened(
-    files: Sequence[Path], standard_input: BinaryIO | None, opened: ExitStack
-) -> list[Source]:
+def _sources(files: Sequence[Path], standard_input: BinaryIO | None) -> list[Source]:
     found: list[Source] = []
     for file in files or (STANDARD_INPUT,):
-        if file == STANDARD_INPUT:
-            given = standard_input if standard_input is not None else sys.stdin.buffer
-            found.append(Source("standard input", given))
-            continue
-        try:
-            found.append(Source(str(file), opened.enter_context(file.open("rb"))))
-        except OSError as error:
-            raise SettingsError(f"cannot read {file}: {error.strerror}") from error
+        if file != STANDARD_INPUT:
+            found.append(Source(str(file), file))
+        elif standard_input is not None:
+            found.append(Source("standard input", standard_input))
+        elif sys.stdin is not None:
+            found.append(Source("standard input", sys.stdin.buffer))
+        else:
+            raise SettingsError("there is no standard input to read")
     return found

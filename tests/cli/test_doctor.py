@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import pytest
 
@@ -119,6 +120,20 @@ def test_a_pipe_gets_plain_text(asked: Asked) -> None:
     assert run_doctor({}, DoctorOptions(), out) == FINDINGS
     assert out.getvalue().splitlines() == list(text_lines(asked.answer))
     assert "\x1b" not in out.getvalue()
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_colours_can_be_turned_off(
+    wanted: bool, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As https://no-color.org has it."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if not wanted:
+        monkeypatch.setenv("NO_COLOR", "1")
+    out = Terminal()
+    run_doctor({}, DoctorOptions(), out)
+    assert bool(re.search("\x1b\\[[0-9;]*3[0-7]m", out.getvalue())) == wanted
 
 
 def test_a_terminal_gets_a_table(asked: Asked) -> None:

@@ -6,10 +6,12 @@ import asyncio
 import errno
 import io
 import os
+from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
+from aioproducer.cli import line_reader
 from aioproducer.cli.line_reader import LineReader, Source
 from aioproducer.cli.settings import SettingsError
 
@@ -102,6 +104,27 @@ async def test_a_stop_does_not_wait_for_somebody_who_types_nothing() -> None:
         typed.write(b"later")
         typed.flush()
         assert os.read(reading, 100) == b"later"
+
+
+async def test_a_file_is_opened_when_its_turn_comes(tmp_path: Path) -> None:
+    """So there may be more of them than can be open."""
+    first, second = tmp_path / "one", tmp_path / "two"
+    first.write_bytes(b"a\nb")
+    reader = LineReader([Source("one", first), Source("two", second)], asyncio.Event())
+    found = []
+    with pytest.raises(SettingsError, match="cannot read two: No such file"):
+        async for lines in reader:
+            found += lines.lines
+    assert found == [b"a", b"b"]
+
+
+async def test_a_line_without_an_end_does_not_fill_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(line_reader, "LONGEST_LINE", 200_000)
+    assert len(await read(b"x" * 199_999 + b"\n" + b"y" * 199_999)) == 2
+    with pytest.raises(SettingsError, match="0:2: a line of more than 200000 bytes"):
+        await read(b"x\n" + b"y" * 300_000)
 
 
 async def test_what_cannot_be_read_is_named() -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from aioproducer.cli import perf
 from aioproducer.cli.exit_status import Exit
+from aioproducer.cli.interruption import Interruption
 from aioproducer.cli.perf import PerfOptions, read_payloads, run_perf, split
 from aioproducer.cli.perf_figures import Figures, Outcome
 from aioproducer.cli.perf_processes import WorkerError
-from aioproducer.cli.perf_run import PerfJob
+from aioproducer.cli.perf_run import OnWindow, PerfJob
 from aioproducer.cli.settings import SettingsError
 from aioproducer.errors import ConfigurationError
 
@@ -44,8 +46,6 @@ def test_a_load_is_shared_among_processes() -> None:
 
 
 def test_each_process_has_a_transactional_id_of_its_own() -> None:
-    from dataclasses import replace
-
     job = replace(JOB, settings={**SETTINGS, "transactional.id": "load"})
     assert [each.settings["transactional.id"] for each in split(job, 2)] == ["load-0", "load-1"]
 
@@ -77,8 +77,6 @@ def test_a_file_without_payloads_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_settings_are_looked_at_before_anything_is_started() -> None:
-    from dataclasses import replace
-
     with pytest.raises(ConfigurationError):
         run_perf(replace(JOB, settings={**SETTINGS, "acks": "7"}), PerfOptions(), io.StringIO())
 
@@ -97,6 +95,28 @@ def test_an_outcome_is_told_in_lines_or_json(
     assert run_perf(JOB, PerfOptions(processes=2, as_json=True), out) == Exit.FAILED
     told = json.loads(out.getvalue())
     assert (told["failed"], told["processes"], told["total"]["records"]) == (3, 2, 1)
+
+
+def test_a_reader_that_leaves_ends_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `| head` does; the loop, which calls, must not be told of it."""
+    written = []
+
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            raise BrokenPipeError
+
+    async def run(job: object, on_window: OnWindow, interruption: Interruption) -> Outcome:
+        for _ in range(3):
+            on_window(Figures(), False)
+        assert interruption.stop.is_set()
+        assert interruption.leave.is_set()
+        return outcome()
+
+    monkeypatch.setattr(perf, "run_job", run)
+    with pytest.raises(BrokenPipeError):
+        run_perf(replace(JOB, warm_up=0), PerfOptions(), Closed())
+    assert len(written) == 1
 
 
 def test_a_comparison_is_told_in_lines_or_json(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from aioproducer.cli import perf_compare
@@ -83,8 +85,6 @@ def test_ratios_are_those_of_each_round_and_their_median() -> None:
 
 
 def test_what_other_clients_would_not_be_given_is_refused() -> None:
-    from dataclasses import replace
-
     check_comparable(JOB)
     with pytest.raises(SettingsError, match=r"leave linger\.adaptive out"):
         check_comparable(replace(JOB, settings={"linger.adaptive": "true"}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -87,8 +88,6 @@ async def test_records_that_fail_are_counted_by_their_error(client: FakeClient) 
 
 
 async def test_steady_state_is_what_follows_the_warm_up(client: FakeClient) -> None:
-    from dataclasses import replace
-
     outcome = await run_job(replace(JOB, warm_up=4, with_metrics=True), nothing, Interruption())
     assert outcome.total.records == 10
     assert outcome.steady is not None
@@ -120,8 +119,6 @@ async def test_an_interruption_does_not_wait_for_a_cluster_that_is_away(
 
 
 def test_values_are_letters_lines_or_numbers() -> None:
-    from dataclasses import replace
-
     letters = list(islice(JOB.values(), 20))
     assert all(len(each) == 8 and each.isalpha() and each.isupper() for each in letters)
     assert len(set(letters)) > 1

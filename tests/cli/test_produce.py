@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,12 @@ def test_a_producer_that_dies_is_reported_with_what_it_had_done() -> None:
     with pytest.raises(ProducerStateError):
         produced(producer, b"a\nb\n", out, as_json=True)
     assert json.loads(out.getvalue())["delivered"] == 1
+
+
+def test_without_any_standard_input_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(SettingsError, match="no standard input"):
+        run_produce({}, ProduceOptions(topic="orders"), io.StringIO(), None, FakeProducer().make)
 
 
 @pytest.mark.parametrize("options", [{"files": (Path("/nowhere"),)}, {"partition": -1}])

@@ -101,8 +101,8 @@ def test_the_commands_of_perf(shell: Shell, bootstrap: str) -> None:
     told = shell.run(commands("perf"))
     assert "99.9th." in told
     assert "aioproducer / aiokafka: " in told
-    # One load, and three rounds of three clients.
-    assert len(read_topic(bootstrap, shell.topic("load"))) == ENOUGH * (1 + 3 * 3)
+    # One load, and three rounds of two clients.
+    assert len(read_topic(bootstrap, shell.topic("load"))) == ENOUGH * (1 + 3 * 2)
 
 
 def test_the_commands_of_topics(shell: Shell) -> None:
