@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,27 @@ _BUILD = "compiled" if accelerated else "pure Python"
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the arguments name; return the exit status."""
     args = None if arguments is None else list(arguments)
+    _fill_descriptors()
+    with ExitStack() as opened:
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:
+                nowhere = opened.enter_context(open(os.devnull, "w", encoding="utf-8"))
+                setattr(sys, name, nowhere)
+                opened.callback(setattr, sys, name, None)
+        return _run_to_the_end(args)
+
+
+def _fill_descriptors() -> None:
+    """Have the first three descriptors lead somewhere, as with `>&-` they do not.
+
+    A socket or a pipe of the loop would get their numbers, which uvloop takes for a mistake.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+
+
+def _run_to_the_end(args: list[str] | None) -> int:
     try:
         status = _run(args)
         # Here, where it can be answered: the interpreter would complain at its end.

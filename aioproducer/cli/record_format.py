@@ -131,7 +131,8 @@ _ESCAPES = {"t": b"\t", "n": b"\n", "r": b"\r", "0": b"\0", "\\": b"\\"}
 
 def _object(line: bytes) -> Mapping[str, Any]:
     try:
-        found = json.loads(line, parse_constant=_no_number)
+        # As text: of bytes json would guess the encoding.
+        found = json.loads(line.decode(), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise MalformedLineError(f"no JSON: {error}") from error
     if not isinstance(found, dict):

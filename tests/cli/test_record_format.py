@@ -93,6 +93,7 @@ def test_an_object_comes_before_what_is_fixed_but_for_headers_which_are_added() 
         (b"", "no JSON"),
         (b"{", "no JSON"),
         (b"\xff", "no JSON"),
+        ("{}".encode("utf-16"), "no JSON: 'utf-8' codec"),
         (b"[" * 100_000, "no JSON"),
         (b'{"value": NaN}', "no JSON: NaN is no JSON"),
         (b'{"value": 1e999}', "value: "),

@@ -77,6 +77,22 @@ def test_an_interrupted_command_delivers_what_it_has_read(
     assert [record.value for record in read_topic(bootstrap, name)] == [b"first", b"second"]
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_nothing_depends_on_descriptors_that_are_open(
+    bootstrap: str, topic: TopicFactory, loop: str
+) -> None:
+    """A service manager may start it without any; the loop then gets their numbers."""
+    name = topic()
+    command = f'"{sys.executable}" -m aioproducer produce {name} -b {bootstrap} --loop {loop}'
+    script = f"{command} <&-; echo $?; echo one | {command} >&- 2>&-; echo $?"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout.split() == [str(Exit.WRONG_USE.value), "0"]
+    assert done.stderr == "aioproducer: there is no standard input to read\n"
+    assert [record.value for record in read_topic(bootstrap, name)] == [b"one"]
+
+
 def test_objects_become_records_with_all_their_parts(
     bootstrap: str, topic: TopicFactory, tmp_path: Path
 ) -> None:
