@@ -22,6 +22,7 @@ from aioproducer.cli.common_options import (
 from aioproducer.cli.completion import completion
 from aioproducer.cli.compress_lab import LabOptions, run_lab
 from aioproducer.cli.demo import DEFAULT_RECORDS, QUICK_RECORDS, DemoOptions, run_demo
+from aioproducer.cli.dlq_command import dlq
 from aioproducer.cli.doctor import FAIL_ON, DoctorOptions, run_doctor
 from aioproducer.cli.exit_status import Exit
 from aioproducer.cli.perf_command import perf
@@ -269,5 +270,5 @@ def compress_lab(
     return run_lab(file, options)
 
 
-for _command in (produce, perf, topics, completion):
+for _command in (produce, perf, topics, completion, dlq):
     app.add_command(_command)

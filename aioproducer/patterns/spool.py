@@ -84,9 +84,10 @@ class ReplayReport:
     """What a replay did.
 
     ``in_doubt`` were left because their record may be in the log already, ``unsendable`` because
-    they never had bytes; ``failed`` were sent and failed, by the class and words of ``errors``.
-    ``left`` are the letters that are still in the file, those that came meanwhile included.
-    ``is_whole`` is false if the rest was not tried, because nothing went through any more.
+    they never had bytes; ``foreign`` are records of a topic that are no letters; ``failed`` were
+    sent and failed, by the class and words of ``errors``. ``left`` are the letters that are still
+    in the file, those that came meanwhile included. ``is_whole`` is false if the rest was not
+    tried, because nothing went through any more.
     """
 
     replayed: int = 0
@@ -94,10 +95,26 @@ class ReplayReport:
     unsendable: int = 0
     failed: int = 0
     damaged_bytes: int = 0
+    foreign: int = 0
     left: int = 0
     is_whole: bool = True
     topics: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
+
+    def would_send(self, letter: DeadLetter, include_maybe: bool) -> bool:
+        """Return whether ``letter`` is to be sent, or count why it is not."""
+        if not letter.is_sendable:
+            self.unsendable += 1
+            return False
+        if letter.persisted != "no" and not include_maybe:
+            self.in_doubt += 1
+            return False
+        return True
+
+    def see(self, letter: DeadLetter, *, include_maybe: bool) -> None:
+        """Count ``letter`` as one that would be sent, or why it would not."""
+        if self.would_send(letter, include_maybe):
+            self.topics[letter.record.topic] += 1
 
 
 def read(path: str | os.PathLike[str]) -> Iterator[SpoolEntry]:
@@ -206,13 +223,7 @@ class _Run:
         if letter is None:
             report.damaged_bytes += stretch.end - stretch.offset
             return None
-        if not letter.is_sendable:
-            report.unsendable += 1
-            return None
-        if letter.persisted != "no" and not self.include_maybe:
-            report.in_doubt += 1
-            return None
-        return letter
+        return letter if report.would_send(letter, self.include_maybe) else None
 
     def _send(self, letter: DeadLetter) -> asyncio.Future[RecordMetadata]:
         record = letter.record
