@@ -6,11 +6,24 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
-from aioproducer import ProducerClosedError, ProducerError, Record, RecordMetadata
+from aioproducer import (
+    AsyncProducer,
+    ProducerClosedError,
+    ProducerError,
+    Record,
+    RecordMetadata,
+)
+from aioproducer.patterns import ProducerWrapper
 
 logger = logging.getLogger("aioproducer")
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+AnyProducer: TypeAlias = AsyncProducer[K, V] | ProducerWrapper[K, V]
+"""A producer, or what stands in front of one: a circuit breaker, dead letters."""
 
 OnFailure: TypeAlias = Callable[[Record[Any, Any], ProducerError], Awaitable[None] | None]
 """Told of each record that failed while nobody waited for it, with its error."""

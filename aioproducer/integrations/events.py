@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from aioproducer import AsyncProducer, Header, ProducerError, Record, RecordMetadata
-from aioproducer.integrations.background import Background, Outcomes
+from aioproducer import Header, ProducerError, Record, RecordMetadata
+from aioproducer.integrations.background import AnyProducer, Background, Outcomes
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -27,7 +27,7 @@ class RequestEvents(Generic[K, V]):
     """
 
     def __init__(
-        self, producer: AsyncProducer[K, V], background: Background, patience: float | None
+        self, producer: AnyProducer[K, V], background: Background, patience: float | None
     ) -> None:
         self._producer = producer
         self._background = background

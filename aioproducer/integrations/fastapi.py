@@ -14,8 +14,9 @@ from typing import TypeVar
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from aioproducer import AsyncProducer, ProducerError
+from aioproducer import ProducerError
 from aioproducer.integrations.answers import PROBLEM, answer_for
+from aioproducer.integrations.background import AnyProducer
 from aioproducer.integrations.events import RequestEvents
 from aioproducer.integrations.lifespan import ProducerLifespan
 from aioproducer.integrations.outbox import Outbox
@@ -43,9 +44,9 @@ class FastAPIProducer(ProducerLifespan[K, V]):
         async with self:
             yield
 
-    async def get_producer(self) -> AsyncProducer[K, V]:
-        """Give a handler the producer."""
-        return self.producer
+    async def get_producer(self) -> AnyProducer[K, V]:
+        """Give a handler the producer, or what stands in front of it."""
+        return self.front
 
     async def get_outbox(self) -> Outbox[K, V]:
         """Give a handler the outbox."""

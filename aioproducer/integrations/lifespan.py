@@ -18,9 +18,10 @@ from aioproducer import (
     NotStartedError,
     ProducerStateError,
 )
-from aioproducer.integrations.background import Background, OnFailure
+from aioproducer.integrations.background import AnyProducer, Background, OnFailure
 from aioproducer.integrations.events import RequestEvents
 from aioproducer.integrations.outbox import Outbox
+from aioproducer.patterns import ProducerWrapper
 
 logger = logging.getLogger("aioproducer")
 
@@ -64,6 +65,7 @@ class ServiceHealth:
 
 @dataclass(frozen=True, slots=True)
 class _Running(Generic[K, V]):
+    front: AnyProducer[K, V]
     producer: AsyncProducer[K, V]
     background: Background
     outbox: Outbox[K, V]
@@ -77,7 +79,8 @@ class ProducerLifespan(Generic[K, V]):
     each time ``make`` makes a new producer.
 
     Args:
-        make: makes the producer, not started. One with ``transactional_id`` is refused: requests
+        make: makes the producer, not started; or what stands in front of one: a
+            ``CircuitBreaker``, ``DeadLetters``. One with ``transactional_id`` is refused: requests
             run side by side, and such a producer has one transaction at a time. A
             :class:`aioproducer.patterns.TransactionalProducerPool` gives each its own.
         patience: seconds that a request waits for Kafka. What is on its way then goes on, and the
@@ -95,7 +98,7 @@ class ProducerLifespan(Generic[K, V]):
 
     def __init__(
         self,
-        make: Callable[[], AsyncProducer[K, V]],
+        make: Callable[[], AnyProducer[K, V]],
         *,
         patience: float | None = 5.0,
         drain_timeout: float = 20.0,
@@ -128,6 +131,11 @@ class ProducerLifespan(Generic[K, V]):
         return self._require().producer
 
     @property
+    def front(self) -> AnyProducer[K, V]:
+        """What ``make`` made: the producer, or what stands in front of it."""
+        return self._require().front
+
+    @property
     def outbox(self) -> Outbox[K, V]:
         """The outbox; :exc:`NotStartedError` before the service has started and after its end."""
         return self._require().outbox
@@ -135,7 +143,7 @@ class ProducerLifespan(Generic[K, V]):
     def request_events(self) -> RequestEvents[K, V]:
         """Return what one request sends by; ``async with`` it around the handler."""
         running = self._require()
-        return RequestEvents(running.producer, running.background, self._patience)
+        return RequestEvents(running.front, running.background, self._patience)
 
     def health(self) -> ServiceHealth:
         """Return whether the service lives and is ready, for probes. Cheap: it asks nobody."""
@@ -165,16 +173,17 @@ class ProducerLifespan(Generic[K, V]):
         """
         if self._running is not None:
             raise ProducerStateError("the service has started already")
-        producer = self._make()
+        front = self._make()
+        producer = front.innermost if isinstance(front, ProducerWrapper) else front
         if producer.config.transactional_id is not None:
             raise ConfigurationError(
                 "a producer that requests share cannot have a transactional.id: requests run side"
                 " by side, and it has one transaction at a time; use a TransactionalProducerPool"
             )
         background = Background(self._on_failure, producer.client_id)
-        outbox: Outbox[K, V] = Outbox(producer, background.fail, **self._outbox_settings)
-        await producer.start()
-        self._running = _Running(producer, background, outbox)
+        outbox: Outbox[K, V] = Outbox(front, background.fail, **self._outbox_settings)
+        await front.start()
+        self._running = _Running(front, producer, background, outbox)
         return self
 
     async def __aexit__(
@@ -191,9 +200,9 @@ class ProducerLifespan(Generic[K, V]):
         reserve = self._drain_timeout * _FOR_HOOKS
         running.outbox.close()
         try:
-            self.last_report = await running.producer.close(self._drain_timeout - reserve)
+            self.last_report = await running.front.close(self._drain_timeout - reserve)
         except asyncio.CancelledError:
-            self.last_report = await running.producer.close(0)
+            self.last_report = await running.front.close(0)
             raise
         finally:
             self._running = None

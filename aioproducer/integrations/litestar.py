@@ -20,6 +20,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from aioproducer import AsyncProducer, ProducerError
 from aioproducer.integrations.answers import PROBLEM, HttpAnswer, answer_for
+from aioproducer.integrations.background import AnyProducer
 from aioproducer.integrations.events import RequestEvents
 from aioproducer.integrations.lifespan import ProducerLifespan
 from aioproducer.integrations.outbox import Outbox
@@ -73,8 +74,8 @@ class _Plugin(InitPlugin):
         async with self._kafka:
             yield
 
-    async def _producer(self) -> AsyncProducer[Any, Any]:
-        return self._kafka.producer
+    async def _producer(self) -> AnyProducer[Any, Any]:
+        return self._kafka.front
 
     async def _outbox(self) -> Outbox[Any, Any]:
         return self._kafka.outbox

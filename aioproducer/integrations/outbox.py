@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from aioproducer import AsyncProducer, Delivery, Header, ProducerClosedError, ProducerError, Record
+from aioproducer import Header, ProducerClosedError, ProducerError, Record
+from aioproducer.integrations.background import AnyProducer
+from aioproducer.patterns import LetterDelivery
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -43,6 +45,8 @@ class Outbox(Generic[K, V]):
     ``give_up_after`` seconds, one that may be in it (``persisted="maybe"``) only with
     ``duplicates``. Then ``on_failure`` is told, once per record.
 
+    A record that ``DeadLetters`` in front of the producer have kept is not sent again.
+
     While any record waits to be sent again, later ones queue behind it. A record already on its
     way when an earlier one of its partition fails may overtake that; the producer's own
     retries, for up to ``delivery.timeout.ms``, never reorder.
@@ -50,7 +54,7 @@ class Outbox(Generic[K, V]):
 
     def __init__(
         self,
-        producer: AsyncProducer[K, V],
+        producer: AnyProducer[K, V],
         on_failure: Callable[[Record[K, V], ProducerError], None],
         *,
         max_records: int = 10_000,
@@ -150,13 +154,13 @@ class Outbox(Generic[K, V]):
         )
         delivery.add_done_callback(lambda done: self._settled(entry, done))
 
-    def _settled(self, entry: _Entry[K, V], delivery: Delivery) -> None:
+    def _settled(self, entry: _Entry[K, V], delivery: asyncio.Future[Any]) -> None:
         error = _error_of(delivery)
         if error is None:
             self.delivered_total += 1
             self._pause = _FIRST_PAUSE
             self._let_go(entry)
-        elif self._may_go_again(entry, error):
+        elif not _is_kept(delivery) and self._may_go_again(entry, error):
             self._again.append(entry)
             self._arm()
         else:
@@ -197,7 +201,12 @@ class Outbox(Generic[K, V]):
                     waiter.set_result(None)
 
 
-def _error_of(delivery: Delivery) -> ProducerError | None:
+def _is_kept(delivery: asyncio.Future[Any]) -> bool:
+    # A dead letter: sent again it would be in two places.
+    return isinstance(delivery, LetterDelivery) and delivery.kept is not None
+
+
+def _error_of(delivery: asyncio.Future[Any]) -> ProducerError | None:
     if delivery.cancelled():
         return ProducerClosedError("the delivery was cancelled", persisted="maybe")
     error = delivery.exception()

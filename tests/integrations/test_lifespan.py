@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from aioproducer import (
     AsyncProducer,
+    CircuitOpenError,
     ConfigurationError,
     NotStartedError,
     ProducerClosedError,
+    ProducerError,
     ProducerStateError,
 )
-from aioproducer.integrations import ProducerLifespan
+from aioproducer.integrations import ProducerLifespan, answer_for
+from aioproducer.patterns import CircuitBreaker, CircuitRules, DeadLetters
+from aioproducer.testing import FakeProducer
 from tests.fake_broker import FakeCluster
 from tests.integrations.services import (
     Failed,
@@ -159,3 +164,62 @@ async def test_a_full_outbox_makes_the_service_unready(cluster: FakeCluster) -> 
         assert health.as_dict()["outbox_records"] == health.as_dict()["outbox_limit"] == 1
         await service.outbox.join()
         assert service.health().ready
+
+
+async def test_a_circuit_breaker_stands_in_front_of_requests_and_the_outbox(
+    cluster: FakeCluster,
+) -> None:
+    rules = CircuitRules(failures_in_row=2, recovery=30)
+    service = ProducerLifespan(lambda: CircuitBreaker(producer_on(cluster), rules))
+    async with service:
+        assert isinstance(service.front, CircuitBreaker)
+        assert service.front.innermost is service.producer
+        await service.producer.send_and_wait("orders", b"before")
+        stop_all(cluster)
+        service.outbox.put("orders", b"patient")
+        for _ in range(2):
+            with pytest.raises(ProducerError):
+                async with service.request_events() as events:
+                    await events.deliver("orders", b"fails")
+        began = now()
+        with pytest.raises(CircuitOpenError) as raised:
+            async with service.request_events() as events:
+                events.add("orders", b"is not even tried")
+        assert now() == began
+        assert int(answer_for(raised.value).headers["Retry-After"]) > 2
+        start_all(cluster)
+        await service.outbox.join(300)
+    await asyncio.sleep(1)
+    assert values_of(cluster) == [b"before", b"patient"]
+
+
+async def test_what_dead_letters_in_front_have_kept_is_not_sent_again(
+    cluster: FakeCluster, tmp_path: Path
+) -> None:
+    failed, spool = Failed(), tmp_path / "letters"
+    service = ProducerLifespan(
+        lambda: DeadLetters(producer_on(cluster), topic=None, spool=spool), on_failure=failed
+    )
+    async with service:
+        await service.producer.send_and_wait("orders", b"before")
+        stop_all(cluster)
+        service.outbox.put("orders", b"kept")
+        await service.outbox.join(60)
+        start_all(cluster)
+        await asyncio.sleep(60)
+    await asyncio.sleep(1)
+    assert values_of(cluster) == [b"before"]
+    assert failed.values == [b"kept"]
+    assert b"kept" in spool.read_bytes()
+
+
+async def test_a_fake_producer_takes_the_place_of_one_in_a_users_tests() -> None:
+    fake = FakeProducer()
+    service = ProducerLifespan(lambda: fake)
+    async with service:
+        async with service.request_events() as events:
+            await events.deliver("orders", b"delivered")
+            events.add("orders", b"added")
+        service.outbox.put("orders", b"put")
+        assert service.health().ready
+    assert [record.value for record in fake.history] == [b"delivered", b"added", b"put"]

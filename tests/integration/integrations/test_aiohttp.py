@@ -60,7 +60,6 @@ async def served(
         yield client, kafka
 
 
-@pytest.mark.core
 async def test_each_way_to_send_arrives(bootstrap: str, topic: TopicFactory) -> None:
     name = topic()
     async with served(bootstrap, name) as (client, _):
@@ -73,7 +72,6 @@ async def test_each_way_to_send_arrives(bootstrap: str, topic: TopicFactory) -> 
     assert values == [b"awaited", b"added", b"and another", b"later"]
 
 
-@pytest.mark.core
 async def test_a_record_that_is_too_large_is_the_clients_to_mend(
     bootstrap: str, topic: TopicFactory
 ) -> None:

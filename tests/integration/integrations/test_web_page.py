@@ -59,7 +59,7 @@ def topics(topic: TopicFactory) -> dict[str, str]:
 def test_every_program_of_the_page_is_run_here() -> None:
     words = (
         *("FastAPIProducer(", "AiohttpProducer(", "LitestarProducer(", "publish_through("),
-        *("request_events()", "lost:", "OutboxRelay("),
+        *("inventory", "lost:", "OutboxRelay(", "CircuitBreaker(", "FakeProducer("),
     )
     for snippet in _snippets("python"):
         assert sum(each in snippet for each in words) == 1, snippet
@@ -117,7 +117,7 @@ async def test_the_faststream_app(bootstrap: str, topic: TopicFactory) -> None:
 
 
 async def test_a_service_without_a_framework(bootstrap: str, topics: dict[str, str]) -> None:
-    await _run(_program("request_events()", bootstrap, topics))
+    await _run(_program("inventory", bootstrap, topics))
     assert await _values(bootstrap, topics["orders"]) == [b"one espresso machine"]
     assert await _values(bootstrap, topics["inventory"]) == [b"-1 espresso machine"]
 
@@ -133,6 +133,16 @@ async def test_the_relay_of_a_table(bootstrap: str, topics: dict[str, str]) -> N
     await _run(program)
     # Whatever else a transaction leaves in a log, its marker takes an offset.
     assert await _values(bootstrap, topics["orders"]) == [b"one espresso machine"]
+
+
+async def test_a_circuit_breaker_in_front(bootstrap: str, topics: dict[str, str]) -> None:
+    await _run(_program("CircuitBreaker(", bootstrap, topics))
+    assert await _values(bootstrap, topics["orders"]) == [b"one espresso machine"]
+
+
+async def test_a_fake_producer_in_its_place() -> None:
+    names = await _run(_program("FakeProducer(", "nowhere:9092", {}))
+    assert len(names["fake"].history) == 1
 
 
 def test_the_probes_are_those_of_the_apps() -> None:

@@ -15,8 +15,6 @@ from aioproducer.testing.judge import read_topic
 from examples.lab.service import BENCHMARK, EVENTS, ORDERS, PARTITIONS
 from tests.integration.lab.conftest import PATIENCE, lab_on, wait_for
 
-pytestmark = pytest.mark.core
-
 ORDER = {"orderId": "o-1", "customerId": "ada", "priority": "HIGH", "amount": 12.5}
 
 
@@ -40,6 +38,7 @@ def in_the_log(bootstrap: str, topic: str) -> list[int]:
     return [sum(r.partition == number for r in records) for number in range(PARTITIONS)]
 
 
+@pytest.mark.core
 @pytest.mark.parametrize(
     ("path", "records"),
     [
@@ -70,6 +69,7 @@ def test_a_benchmark_runs_with_what_it_is_told(lab: str) -> None:
     assert (settings["batch_size"], settings["linger_ms"]) == (4096, 7)
 
 
+@pytest.mark.core
 def test_a_high_order_has_partition_0_to_itself(lab: str, bootstrap: str) -> None:
     placed = {}
     for number in range(12):
@@ -155,6 +155,7 @@ def test_one_run_of_a_kind_at_a_time(lab: str) -> None:
     assert reason == "a low-latency run is under way: wait for its answer"
 
 
+@pytest.mark.core
 def test_the_live_figures_come_in_frames(lab: str) -> None:
     post(lab, "high-throughput?count=1000")
     wait_for(lambda: get(lab, "/api/live").json()["frames"], "a frame is there")
