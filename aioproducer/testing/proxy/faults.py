@@ -140,7 +140,8 @@ class Fault:
 
     def __repr__(self) -> str:
         left = "always" if self._left is None else f"{self.left} left"
-        return f"<Fault {self.act.value} {self.at} {self.which}: struck {self.struck}, {left}>"
+        what = f"{self.act.value} {self.at}".rstrip()
+        return f"<Fault {what}, {self.which}: struck {self.struck}, {left}>"
 
 
 class FaultBook:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 from confluent_kafka import Producer
@@ -8,6 +9,17 @@ from confluent_kafka import Producer
 from aioproducer.testing.admin import client_config
 
 Produce = Callable[[str, str, Sequence[bytes]], None]
+
+
+# Their loops differ by transports, and test_proxy_peers.py is about those.
+ON_ONE_LOOP = frozenset({"test_proxy.py"})
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]] | None:
+    return {"asyncio": asyncio.SelectorEventLoop} if item.path.name in ON_ONE_LOOP else None
 
 
 @pytest.fixture

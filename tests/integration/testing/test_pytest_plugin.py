@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import time
+from pathlib import Path
+
 import pytest
 
 from tests.testing.test_pytest_plugin import INI, PLUGIN, ROOT, run
@@ -67,3 +71,54 @@ def test_a_cluster_is_shared_by_all_tests_and_loops(
     result = run(pytester, "--aioproducer-kafka", "embedded", "--aioproducer-nodes", "2")
     result.assert_outcomes(passed=5)
     result.stdout.fnmatch_lines(["*embedded cluster, 2 mock brokers*"])
+
+
+def test_a_run_that_is_killed_leaves_no_broker(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With something quick for a broker; test_owned_clusters.py kills owners of real ones."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    pytester.makeconftest(
+        PLUGIN
+        + """
+import pathlib
+
+from aioproducer.testing import where
+from aioproducer.testing.supervision import Supervisor
+
+
+class Quick(where.NamedCluster):
+    def start(self):
+        self.supervisor = Supervisor()
+        log = self.supervisor.directory / "log"
+        process = self.supervisor.spawn(["sleep", "1000"], log)
+        pathlib.Path("broker.pid").write_text(str(process.pid))
+
+
+where.candidates = lambda *args, **named: [Quick("localhost:9092")]
+"""
+    )
+    pytester.makepyfile(
+        """
+        import os, signal
+
+        def test_it(kafka_cluster):
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    result = run(pytester)
+    assert result.ret == -signal.SIGKILL
+    pid = (pytester.path / "broker.pid").read_text()
+    deadline = time.monotonic() + 60
+    while is_alive(pid):
+        assert time.monotonic() < deadline, "the broker outlived its run"
+        time.sleep(0.05)
+
+
+def is_alive(pid: str) -> bool:
+    """Whether a process runs; one that nobody has fetched is dead."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in ("Z", "X")
