@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -119,20 +117,6 @@ def test_a_closed_pipe_is_a_status_and_no_traceback(
     monkeypatch.setattr(app_module, "_discard_output", lambda: None)
     assert main(["doctor", "-b", NOBODY]) == Exit.BROKEN_PIPE
     assert capsys.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("last", ["--help", "--version"])
-def test_output_that_nobody_reads_leaves_no_complaint(last: str) -> None:
-    """What is printed stands in a buffer until the end, and fails only there."""
-    reading, writing = os.pipe()
-    os.close(reading)
-    with os.fdopen(writing, "wb") as closed:
-        done = subprocess.run(
-            [sys.executable, "-m", "aioproducer", last],
-            stdout=closed, stderr=subprocess.PIPE, cwd=ROOT, check=False,
-        )  # fmt: skip
-    assert done.returncode in (1, Exit.BROKEN_PIPE)
-    assert done.stderr == b""
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

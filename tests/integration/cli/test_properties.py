@@ -9,6 +9,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from aioproducer.cli.settings import SettingsError, parse_properties
 from aioproducer.testing.java import java_program
 from tests.conftest import skip_or_fail
@@ -50,6 +52,7 @@ def _text(encoded: str) -> str:
     return base64.b64decode(encoded).decode("utf-8")
 
 
+@pytest.mark.own_cluster
 def test_every_text_means_what_it_means_to_java() -> None:
     java = java_program()
     if java is None or shutil.which("javac") is None:
