@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Annotated, cast
+from typing import Annotated
 
-from fastapi import Depends, FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import Depends, FastAPI
 from pydantic import BaseModel
 
-from aioproducer import AsyncProducer, ProducerError
+from aioproducer import AsyncProducer
+from aioproducer.integrations import RequestEvents
+from aioproducer.integrations.fastapi import FastAPIProducer
 
 BOOTSTRAP = os.environ.get("AIOPRODUCER_BOOTSTRAP", "localhost:9092")
 TOPIC = "orders"
@@ -24,34 +23,23 @@ class Order(BaseModel):
     item: str
 
 
-@asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
-    async with AsyncProducer(
+def make_producer() -> AsyncProducer[str, str]:
+    return AsyncProducer(
         BOOTSTRAP, config=PATIENCE, key_serializer=str.encode, value_serializer=str.encode
-    ) as producer:
-        yield {"producer": producer}
+    )
 
 
-async def get_producer(request: Request) -> AsyncProducer[str, str]:
-    return cast("AsyncProducer[str, str]", request.state.producer)
-
-
-app = FastAPI(lifespan=lifespan)
-Producer = Annotated[AsyncProducer[str, str], Depends(get_producer)]
+# details=True tells clients the addresses of brokers: good for an example.
+kafka = FastAPIProducer(make_producer, details=True)
+app = FastAPI(lifespan=kafka.lifespan)
+kafka.install(app)
+Events = Annotated[RequestEvents[str, str], Depends(kafka.get_events, scope="function")]
 
 
 @app.post("/orders", status_code=201)
-async def create(order: Order, producer: Producer) -> dict[str, int]:
-    metadata = await producer.send_and_wait(TOPIC, order.model_dump_json(), key=order.customer)
+async def create(order: Order, events: Events) -> dict[str, int]:
+    metadata = await events.deliver(TOPIC, order.model_dump_json(), key=order.customer)
     return {"partition": metadata.partition, "offset": metadata.offset}
-
-
-@app.exception_handler(ProducerError)
-async def not_delivered(request: Request, error: ProducerError) -> JSONResponse:
-    """Say whether to try again, and whether the order may be in Kafka nevertheless."""
-    body = {"error": f"{type(error).__name__}: {error}", "what_next": error.what_next}
-    fate = {"retriable": error.retriable, "persisted": error.persisted}
-    return JSONResponse(body | fate, 503 if error.retriable else 500)
 
 
 if __name__ == "__main__":
