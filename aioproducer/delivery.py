@@ -309,6 +309,25 @@ class Delivery(FutureOfMetadata):
         self._follow()
         return self._fate.error
 
+    @property
+    def batch(self) -> object | None:
+        """What tells records of one batch from others: hashable, ``None`` where there is none.
+
+        That is while the record still waits, and once it is done.
+        """
+        fate = self._fate
+        is_batched = fate.state is _PENDING and fate.withdraw is None and fate.waiting is None
+        return fate if is_batched and self._stage is _LIVE else None
+
+    def twin(self) -> Delivery:
+        """Return another one of the same record, for those who only watch; not while it waits.
+
+        Whoever cancels this one does not cancel that.
+        """
+        return self._fate.delivery(
+            self._index, self._timestamp_ms, self._key_size, self._value_size
+        )
+
     def withdraw(self) -> bool:
         """Cancel it if the record still waits, so that it is never sent; return whether it did.
 

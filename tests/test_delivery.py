@@ -899,6 +899,34 @@ class TestWatching:
 
     @staticmethod
     @on_both_loops
+    async def test_records_of_one_batch_can_be_told_from_others_while_it_is_under_way() -> None:
+        (fate, deliveries), (_, others) = batch(2), batch(1)
+        assert deliveries[0].batch == deliveries[1].batch != others[0].batch
+        assert hash(deliveries[0].batch) == hash(deliveries[1].batch)
+        deliveries[1].cancel()
+        assert deliveries[1].batch is None
+        fate.withdraw = lambda error: None
+        assert deliveries[0].batch is None
+        fate.withdraw = None
+        fate.deliver(0)
+        assert deliveries[0].batch is None
+
+    @staticmethod
+    @on_both_loops
+    async def test_a_twin_is_told_the_outcome_whoever_is_cancelled() -> None:
+        fate, (delivery,) = batch(1)
+        twin = delivery.twin()
+        told: list[Any] = []
+        twin.add_done_callback(told.append)
+        delivery.cancel()
+        assert not twin.done()
+        fate.deliver(7)
+        await asyncio.sleep(0)
+        assert told == [twin]
+        assert twin.result().offset == 7
+
+    @staticmethod
+    @on_both_loops
     async def test_only_a_record_that_waits_is_withdrawn() -> None:
         fate, deliveries = batch(1)
         assert not deliveries[0].withdraw()

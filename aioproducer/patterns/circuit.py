@@ -161,13 +161,13 @@ class Circuit:
         # The probe may be answered any moment; until then nobody knows.
         return max(0.0, min(self._probe_until - now, self._rules.recovery))
 
-    def succeeded(self, ticket: int, now: float) -> Moved | None:
-        """Count an acknowledged record."""
+    def succeeded(self, ticket: int, now: float, records: int = 1) -> Moved | None:
+        """Count acknowledged records."""
         if ticket != self.ticket:
             return None
         if self.state is CircuitState.CLOSED:
             self._in_row = 0
-            self._window.add(now, 1, 0)
+            self._window.add(now, records, 0)
             return None
         if self._probe_until is None:
             return None
@@ -179,14 +179,16 @@ class Circuit:
         self._window.clear()
         return self._move(CircuitEvent.PROBED_ENOUGH)
 
-    def failed(self, ticket: int, now: float, *, is_new: bool = True) -> Moved | None:
-        """Count a record that failed; ``is_new`` is false for others of a batch counted already."""
+    def failed(
+        self, ticket: int, now: float, records: int = 1, *, is_new: bool = True
+    ) -> Moved | None:
+        """Count records that failed; ``is_new`` is false for a batch that was counted already."""
         if ticket != self.ticket:
             return None
         if self.state is not CircuitState.CLOSED:
             return self._open(CircuitEvent.PROBE_FAILED, now) if self._is_probing else None
         self._in_row += is_new
-        self._window.add(now, 0, 1)
+        self._window.add(now, 0, records)
         return self._open(CircuitEvent.TRIPPED, now) if self._is_too_much() else None
 
     def lost(self, ticket: int) -> None:

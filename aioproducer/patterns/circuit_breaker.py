@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
@@ -156,7 +157,11 @@ class CircuitBreaker(ProducerWrapper[K, V]):
         except BaseException:
             watch.lost()
             raise
-        watch.follow(delivery)
+        if timeout is None:
+            watch.follow(delivery)
+        else:
+            # It may fail apart from its batch, which says nothing of it then.
+            watch.follow_alone(delivery)
         return delivery
 
     def try_send(
@@ -417,16 +422,16 @@ class _Guard:
             self.opened_by = None
             self.watch = _Watch(self, self.circuit.ticket)
 
-    def told(self, ticket: int, error: ProducerError | None) -> None:
-        """Count what became of a record."""
+    def told(self, ticket: int, error: ProducerError | None, records: int = 1) -> None:
+        """Count what became of records."""
         breaker, circuit = self.breaker, self.circuit
         if error is None:
-            moved = circuit.succeeded(ticket, breaker.now())
+            moved = circuit.succeeded(ticket, breaker.now(), records)
         elif self._is_same_batch(error):
-            moved = circuit.failed(ticket, breaker.now(), is_new=False)
+            moved = circuit.failed(ticket, breaker.now(), records, is_new=False)
         elif breaker.counts(error):
             self.failed_with = error
-            moved = circuit.failed(ticket, breaker.now())
+            moved = circuit.failed(ticket, breaker.now(), records)
         else:
             # The caller's mistake says nothing of the cluster.
             circuit.lost(ticket)
@@ -443,17 +448,40 @@ class _Guard:
 
 
 class _Watch:
-    """Tells a circuit what became of those who passed with one ticket."""
+    """Tells a circuit what became of those who passed with one ticket.
 
-    __slots__ = ("guard", "ticket")
+    Of a batch it watches one record, by a twin that its user cannot cancel, and counts the others.
+    """
+
+    __slots__ = ("batches", "guard", "ticket")
 
     def __init__(self, guard: _Guard, ticket: int) -> None:
         self.guard = guard
         self.ticket = ticket
+        # How many records of each batch under way passed here.
+        self.batches: dict[object, int] = {}
 
     def follow(self, delivery: AnyDelivery) -> None:
-        """Have it told what becomes of ``delivery``."""
+        """Have it told what becomes of ``delivery``, with others of its batch if it has one."""
+        if not isinstance(delivery, Delivery) or (batch := delivery.batch) is None:
+            self.follow_alone(delivery)
+            return
+        counted = self.batches.get(batch)
+        if counted is not None:
+            self.batches[batch] = counted + 1
+            return
+        self.batches[batch] = 1
+        delivery.twin().add_done_callback(
+            partial(self.batch_settled, batch), context=self.guard.breaker._context
+        )
+
+    def follow_alone(self, delivery: AnyDelivery) -> None:
+        """Have it told what becomes of ``delivery`` by itself."""
         delivery.add_done_callback(self.settled, context=self.guard.breaker._context)
+
+    def batch_settled(self, batch: object, twin: Any) -> None:
+        """Tell it what became of a batch; what one of its records failed with alone is not seen."""
+        self.guard.told(self.ticket, twin.failure, self.batches.pop(batch))
 
     def settled(self, delivery: Any) -> None:
         """Tell it what became of a record; of one whose wait was given up nobody tells."""
@@ -485,7 +513,10 @@ class _LateWatch(_Watch):
         if guard is not None:
             guard.watch.follow(delivery)
         else:
-            delivery.add_done_callback(self.settled, context=self._breaker._context)
+            self.follow_alone(delivery)
+
+    def follow_alone(self, delivery: AnyDelivery) -> None:
+        delivery.add_done_callback(self.settled, context=self._breaker._context)
 
     def settled(self, delivery: Any) -> None:
         if not delivery.cancelled():

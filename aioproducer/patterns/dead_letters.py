@@ -43,6 +43,8 @@ _GRACE = 5.0
 """Seconds that letters have for the disk, when the time for closing is over."""
 
 _SAY_AGAIN_AFTER = 30.0
+_MOST_TOPICS = 10_000
+_BUFFERS = (bytearray, memoryview)
 
 
 class DeadLetters(ProducerWrapper[K, V]):
@@ -98,6 +100,7 @@ class DeadLetters(ProducerWrapper[K, V]):
         self._closing: asyncio.Task[CloseReport] | None = None
         self._forced: asyncio.Task[CloseReport] | None = None
         self._has_ended = False
+        self._taken: set[str] = set()
         self._context = contextvars.Context()
         self._said: dict[str, tuple[float, int]] = {}
         self.sent = 0
@@ -137,13 +140,13 @@ class DeadLetters(ProducerWrapper[K, V]):
         Raises :exc:`ValueError` for a dead-letter topic as well. Of a record that may still become
         a dead letter, key and value are held until it is done: do not change them meanwhile.
         """
-        if self._topics is not None:
-            self._topics.refuse(topic)
+        if topic not in self._taken:
+            self._take(topic)
         sent = self.producer.send(
             topic, value, key=key, partition=partition, timestamp_ms=timestamp_ms,
             headers=headers, timeout=timeout,
         )  # fmt: skip
-        return self._follow(sent, Given(value, key, partition, timestamp_ms, headers, time.time()))
+        return self._follow(sent, (value, key, partition, timestamp_ms, headers, time.time()))
 
     def try_send(
         self,
@@ -156,27 +159,37 @@ class DeadLetters(ProducerWrapper[K, V]):
         headers: Sequence[Header] = (),
     ) -> LetterDelivery:
         """Queue one record or refuse at once; what is refused is the caller's, and no letter."""
-        if self._topics is not None:
-            self._topics.refuse(topic)
+        if topic not in self._taken:
+            self._take(topic)
         sent = self.producer.try_send(
             topic, value, key=key, partition=partition, timestamp_ms=timestamp_ms, headers=headers
         )
-        return self._follow(sent, Given(value, key, partition, timestamp_ms, headers, time.time()))
+        return self._follow(sent, (value, key, partition, timestamp_ms, headers, time.time()))
 
-    def _follow(self, sent: AnyDelivery, given: Given) -> LetterDelivery:
+    def _take(self, topic: str) -> None:
+        """Remember a topic that may be sent to; raises :exc:`ValueError` for others."""
+        if self._topics is not None:
+            self._topics.refuse(topic)
+        if len(self._taken) >= _MOST_TOPICS:
+            self._taken.clear()
+        self._taken.add(topic)
+
+    def _follow(self, sent: AnyDelivery, given: tuple[Any, ...]) -> LetterDelivery:
+        if isinstance(given[0], _BUFFERS) or isinstance(given[1], _BUFFERS):
+            given = Given(*given).copied()
         outer = LetterDelivery(loop=sent.get_loop())
         outer._sent = sent
-        sent.add_done_callback(partial(self._settled, outer, given.copied()), context=self._context)
+        sent.add_done_callback(partial(self._settled, outer, given), context=self._context)
         return outer
 
-    def _settled(self, outer: LetterDelivery, given: Given, sent: Any) -> None:
+    def _settled(self, outer: LetterDelivery, given: tuple[Any, ...], sent: Any) -> None:
         error: ProducerError | None = sent.failure
         if error is not None:
             # From here on it is ours to report.
             if not sent.cancelled():
                 sent.exception()
             outer.failure = error
-            self._failed(_Case(outer, given, error))
+            self._failed(_Case(outer, Given(*given), error))
         elif sent.cancelled():
             outer.cancel()
         elif not outer.done():

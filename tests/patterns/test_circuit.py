@@ -92,6 +92,13 @@ def test_the_rate_counts_records_and_waits_for_enough_of_them() -> None:
     assert made.failed(0, 0, is_new=False) is not None
 
 
+def test_many_records_are_counted_at_once() -> None:
+    made = circuit(failures_in_row=None, failure_rate=0.5, minimum=10, window=10)
+    made.succeeded(0, 0, 100)
+    assert made.failed(0, 0, 99) is None
+    assert made.failed(0, 0, 1) is not None
+
+
 def test_the_rate_is_that_of_the_window() -> None:
     made = circuit(failures_in_row=None, failure_rate=0.5, minimum=10, window=10)
     for _ in range(1000):

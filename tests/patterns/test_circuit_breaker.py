@@ -179,18 +179,44 @@ async def test_a_probe_that_fails_opens_it_again() -> None:
         assert breaker.opened == 2
 
 
-async def test_a_probe_that_is_cancelled_does_not_wedge_it() -> None:
+async def test_a_probe_on_its_way_tells_although_its_wait_is_cancelled() -> None:
     cluster = cluster_of()
     async with breaker_on(cluster) as breaker:
         await opened(breaker, cluster)
         await asyncio.sleep(11)
-        probe = breaker.send("t", b"probe")
+        breaker.send("t", b"probe").cancel()
+        cluster.brokers[1].start()
+        await asyncio.sleep(1.5)
+        assert state(breaker) is CLOSED
+        await breaker.send("t", b"next")
+
+
+async def test_a_probe_that_is_withdrawn_makes_room_for_another_at_once() -> None:
+    cluster = cluster_of()
+    async with breaker_on(cluster) as breaker:
+        await opened(breaker, cluster)
+        cluster.brokers[1].start()
+        await asyncio.sleep(11)
+        probe = breaker.send("nowhere", b"probe")
         probe.cancel()
         await asyncio.sleep(0)
         assert state(breaker) is HALF_OPEN
-        cluster.brokers[1].start()
         await breaker.send("t", b"second")
         assert state(breaker) is CLOSED
+
+
+async def test_callers_that_give_up_too_soon_hide_no_failure() -> None:
+    """A service whose own timeouts are shorter than the producer's sees nothing but those."""
+    cluster = cluster_of()
+    rules = CircuitRules(failures_in_row=None, failure_rate=0.5, minimum=20)
+    async with breaker_on(cluster, rules) as breaker:
+        shut(cluster)
+        for _ in range(30):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(breaker.send("t", b"x"), 0.01)
+        assert state(breaker) is CLOSED
+        await asyncio.sleep(3)
+        assert state(breaker) is OPEN
 
 
 async def test_a_waiting_probe_that_is_cancelled_does_not_wedge_it() -> None:
@@ -293,6 +319,32 @@ async def test_the_records_of_one_failed_batch_are_one_failure() -> None:
         with pytest.raises(DeliveryTimeoutError):
             await breaker.send("t", b"second batch")
         assert state(breaker) is OPEN
+
+
+async def test_each_record_of_a_batch_counts_in_the_rate() -> None:
+    cluster = cluster_of()
+    rules = CircuitRules(failures_in_row=None, failure_rate=0.5, minimum=50)
+    async with breaker_on(cluster, rules, {"linger_ms": 100}) as breaker:
+        shut(cluster)
+        sent = [breaker.send("t", b"%d" % n) for n in range(49)]
+        await asyncio.wait(sent)
+        await asyncio.sleep(0)
+        assert state(breaker) is CLOSED
+        await asyncio.wait([breaker.send("t", b"one more")])
+        await asyncio.sleep(0)
+        assert state(breaker) is OPEN
+
+
+async def test_a_record_with_a_timeout_of_its_own_counts_by_that() -> None:
+    cluster = cluster_of()
+    async with breaker_on(cluster, options={"delivery_timeout_ms": 60_000}) as breaker:
+        shut(cluster)
+        others = [breaker.send("t", b"patient") for _ in range(3)]
+        with pytest.raises(DeliveryTimeoutError):
+            await breaker.send("t", b"impatient", timeout=1)
+        assert state(breaker) is OPEN
+        cluster.brokers[1].start()
+        await asyncio.gather(*others)
 
 
 async def test_the_user_may_say_what_counts() -> None:
