@@ -309,13 +309,14 @@ def test_closing_by_force_fails_what_is_open_and_says_what_may_be_in_the_log() -
     producer.hold = producer.crowded = True
     with portal_of(producer) as portal:
         futures = [portal.send("t", number) for number in range(100)]
-        until(lambda: len(producer.sent) == 64)
+        until(lambda: len(producer.sent) > 0)
         portal.close(0)
 
     errors = [future.exception(SOON) for future in futures]
     assert all(isinstance(error, ProducerClosedError) for error in errors)
-    assert len(producer.sent) == 64
-    waiting = errors[64:]
+    # Crowded, it took no more than it hands over at a time.
+    assert len(producer.sent) <= 64
+    waiting = errors[len(producer.sent) :]
     assert {error.persisted for error in waiting} == {"no"}  # type: ignore[union-attr]
     assert "before the record's turn came" in str(waiting[0])
 

@@ -156,7 +156,8 @@ class AIOKafkaProducer:
         """
         if value is None and key is None:
             raise AssertionError("Need at least one: key or value")
-        await self._prepare(topic, partition)
+        if partition is not None or topic not in self._partitions or self._may_not_send():
+            await self._prepare(topic, partition)
         if self._key_serializer is not None:
             key = self._key_serializer(key)
         if self._value_serializer is not None:
@@ -176,8 +177,10 @@ class AIOKafkaProducer:
                 raise translated(refusal) from refusal
             await self._room(max(0.0, end - clock()))
         try:
+            await self._producer.drain()
+        except ProducerError:
             # Each record that waits has a clock of its own; its future tells.
-            await self._room(None)
+            pass
         except BaseException:
             # Nobody has the future.
             future.cancel()
@@ -230,6 +233,9 @@ class AIOKafkaProducer:
         await self._room(None)
         return whole
 
+    def _may_not_send(self) -> bool:
+        return self._closed or (self._transactional and not self._is_in_transaction())
+
     async def _prepare(self, topic: str, partition: int | None) -> None:
         """Have the topic's metadata at hand, and a transaction where one is needed."""
         if self._closed:
@@ -240,7 +246,7 @@ class AIOKafkaProducer:
             self._partitions[topic] = await self.partitions_for(topic)
         if partition is not None and partition not in self._partitions[topic]:
             raise AssertionError("Unrecognized partition")
-        if self._transactional and not self._is_in_transaction():
+        if self._may_not_send():
             raise classes["IllegalOperation"]("Can't send messages while not in transaction")
 
     def _begin(
@@ -253,10 +259,12 @@ class AIOKafkaProducer:
         headers: Headers,
     ) -> tuple[Delivery, asyncio.Future[RecordMetadata | None]]:
         at = int(time.time() * 1000) if timestamp_ms is None else timestamp_ms
-        with translating():
+        try:
             delivery = self._producer.send(
                 topic, value, key=key, partition=partition, timestamp_ms=at, headers=headers
             )
+        except ProducerError as error:
+            raise translated(error) from error
         future: asyncio.Future[RecordMetadata | None] = asyncio.get_running_loop().create_future()
         delivery.add_done_callback(partial(self._settle, future, at))
         return delivery, future
