@@ -24,6 +24,8 @@ V = TypeVar("V")
 
 # Records handed to the producer before the loop looks after others.
 _SLICE = 64
+# How long a fork waits for a loop that is held up, and the loop for the fork, in seconds.
+_STAND_STILL = 2.0
 
 
 class PortalSession(Generic[K, V]):
@@ -53,6 +55,7 @@ class PortalSession(Generic[K, V]):
         self._end: float | None = None
         self._is_closing = False
         self._gone = False
+        self._bound = threading.Event()
 
     # From threads
 
@@ -111,6 +114,19 @@ class PortalSession(Generic[K, V]):
         if self.thread is not None:
             self.thread.join(max(0.0, end - monotonic()))
 
+    def park(self) -> threading.Event | None:
+        """Have the loop's thread stand still until the event that is returned is set.
+
+        For a fork: a child has whatever another thread was amid, such as half an import.
+        """
+        if self._gone or self._thread == threading.get_ident():
+            return None
+        self._bound.wait(_STAND_STILL)
+        parked, go_on = threading.Event(), threading.Event()
+        self.call_soon(_stand_still, parked, go_on)
+        parked.wait(_STAND_STILL)
+        return go_on
+
     def forget(self, job: Job) -> None:
         """Take note that ``job`` is settled."""
         self._jobs.discard(job)
@@ -140,6 +156,7 @@ class PortalSession(Generic[K, V]):
         self._news = asyncio.Event()
         # Last: who puts from now on finds all of it.
         self._loop = asyncio.get_running_loop()
+        self._bound.set()
 
     async def live(self) -> None:
         """Serve until closed; an owned producer is started before and closed after.
@@ -198,6 +215,8 @@ class PortalSession(Generic[K, V]):
     def _shorten(self) -> None:
         """Have what goes on end when it has to by now."""
         if self._limit is not None:
+            if self._limit.expired():
+                return
             self._limit.reschedule(asyncio.get_running_loop().time() + self._remaining())
         elif self._is_closing:
             closing = asyncio.create_task(
@@ -215,3 +234,8 @@ class PortalSession(Generic[K, V]):
         for job in self.jobs():
             if not job.begun:
                 job.abandon(why)
+
+
+def _stand_still(parked: threading.Event, go_on: threading.Event) -> None:
+    parked.set()
+    go_on.wait(_STAND_STILL)

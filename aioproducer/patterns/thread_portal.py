@@ -440,12 +440,37 @@ _portals: weakref.WeakSet[ThreadPortal[Any, Any]] = weakref.WeakSet()
 _left_behind: list[PortalSession[Any, Any]] = []
 
 
+class _Parked(threading.local):
+    """The loops that stand still while this thread forks."""
+
+    def __init__(self) -> None:
+        self.go_on: list[threading.Event] = []
+
+
+_parked = _Parked()
+
+
+def _park_all() -> None:
+    for portal in list(_portals):
+        session = portal._session
+        if session is not None and session.owned and not session.ended.is_set():
+            go_on = session.park()
+            if go_on is not None:
+                _parked.go_on.append(go_on)
+
+
+def _go_on() -> None:
+    while _parked.go_on:
+        _parked.go_on.pop().set()
+
+
 def _exit_all() -> None:
     for portal in list(_portals):
         portal._exit()
 
 
 def _leave_all_to_the_parent() -> None:
+    _parked.go_on.clear()
     for portal in list(_portals):
         portal._leave_to_the_parent()
 
@@ -462,4 +487,6 @@ def _close_when_a_child_process_ends(portal: ThreadPortal[Any, Any]) -> None:
 # Runs when all threads but daemons have ended: they have handed over what they had.
 atexit.register(_exit_all)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_all_to_the_parent)
+    os.register_at_fork(
+        before=_park_all, after_in_parent=_go_on, after_in_child=_leave_all_to_the_parent
+    )

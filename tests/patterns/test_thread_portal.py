@@ -397,6 +397,29 @@ def test_the_end_of_the_program_closes_within_its_time(monkeypatch: pytest.Monke
         assert 0 < producer.closed_with[0] <= 7
 
 
+def test_the_loop_stands_still_while_the_process_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Amid an import its thread would leave half a module to the child."""
+    monkeypatch.setattr("aioproducer.patterns.portal_session._STAND_STILL", SOON)
+    producer = StubProducer()
+    with portal_of(producer) as portal:
+        portal.send("t", b"v").result(SOON)
+        monkeypatch.setattr(module, "_portals", {portal})
+        module._park_all()
+        future = portal.send("t", b"w")
+        assert (future.done(), len(producer.sent)) == (False, 1)
+        module._go_on()
+        future.result(SOON)
+
+
+def test_a_fork_in_the_loop_s_own_thread_waits_for_nobody() -> None:
+    async def fork(given: Any) -> int:
+        module._park_all()
+        return len(module._parked.go_on)
+
+    with portal_of(StubProducer()) as portal:
+        assert portal.run(fork) == 0
+
+
 # --- somebody else's producer
 
 
