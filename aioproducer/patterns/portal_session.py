@@ -24,6 +24,8 @@ V = TypeVar("V")
 
 # Records handed to the producer before the loop looks after others.
 _SLICE = 64
+# Ends that are no further apart are the same, in seconds.
+_SAME = 0.01
 # How long a fork waits for a loop that is held up, and the loop for the fork, in seconds.
 _STAND_STILL = 2.0
 
@@ -53,7 +55,8 @@ class PortalSession(Generic[K, V]):
         self._news: asyncio.Event | None = None
         self._limit: asyncio.Timeout | None = None
         self._end: float | None = None
-        self._is_closing = False
+        self._closing_until: float | None = None
+        self._hastening: set[asyncio.Task[CloseReport]] = set()
         self._gone = False
         self._bound = threading.Event()
 
@@ -185,8 +188,11 @@ class PortalSession(Generic[K, V]):
         for call in self.calls:
             call.cancel()
         if self.owned:
-            self._is_closing = True
+            self._closing_until = monotonic() + timeout
             self.report = await self.producer.close(timeout)
+            self._closing_until = None
+            if self._hastening:
+                await asyncio.wait(self._hastening)
 
     async def _serve(self) -> None:
         assert self._news is not None
@@ -218,12 +224,11 @@ class PortalSession(Generic[K, V]):
             if self._limit.expired():
                 return
             self._limit.reschedule(asyncio.get_running_loop().time() + self._remaining())
-        elif self._is_closing:
-            closing = asyncio.create_task(
-                self.producer.close(self._remaining()), name=f"{self.name}:close"
-            )
-            self.calls.add(closing)
-            closing.add_done_callback(self.calls.discard)
+        elif self._closing_until is not None and self._remaining() + monotonic() < (
+            self._closing_until - _SAME
+        ):
+            hasten = self.producer.close(self._remaining())
+            self._hastening.add(asyncio.create_task(hasten, name=f"{self.name}:close"))
 
     def _remaining(self) -> float:
         return 0.0 if self._end is None else max(0.0, self._end - monotonic())

@@ -21,6 +21,7 @@ class StubProducer:
         self.held: list[asyncio.Future[RecordMetadata]] = []
         self.hold = False
         self.crowded = False
+        self.never_ends = False
         self.started = threading.Event()
         self.closed_with: list[float] = []
         self.fail_start: BaseException | None = None
@@ -69,6 +70,8 @@ class StubProducer:
                     future.set_result(RecordMetadata("t", 0, 0, -1, -1, -1))
                 else:
                     future.set_exception(ProducerClosedError("closed by force"))
+        while self.never_ends and self.closed_with[-1] != 0:
+            await asyncio.sleep(0.001)
         await asyncio.sleep(0)
         return CloseReport()
 

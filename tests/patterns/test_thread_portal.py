@@ -321,6 +321,21 @@ def test_closing_by_force_fails_what_is_open_and_says_what_may_be_in_the_log() -
     assert "before the record's turn came" in str(waiting[0])
 
 
+def test_a_second_close_with_less_time_brings_the_end_nearer() -> None:
+    producer = StubProducer()
+    producer.never_ends = True
+    with portal_of(producer) as portal:
+        portal.send("t", b"v").result(SOON)
+        closing = threading.Thread(target=portal.close)
+        closing.start()
+        until(lambda: len(producer.closed_with) == 1)
+        portal.close(0)
+        closing.join(SOON)
+
+    assert producer.closed_with[0] > 100
+    assert producer.closed_with[1] == 0
+
+
 def test_a_portal_that_was_never_used_is_closed_without_a_thread() -> None:
     with portal_of(StubProducer()) as portal:
         assert portal.close() is None
