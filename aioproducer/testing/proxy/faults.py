@@ -7,7 +7,9 @@ import enum
 import random
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from aioproducer.testing.proxy.frames import Frame
 from aioproducer.testing.proxy.messages import API_NAMES
@@ -116,7 +118,7 @@ class Fault:
         with self._lock:
             if self.struck >= count:
                 return
-            self._waiters.append((count, lambda: loop.call_soon_threadsafe(event.set)))
+            self._waiters.append((count, partial(_tell, loop, event)))
         await event.wait()
 
     def strike(self, rng: random.Random) -> bool:
@@ -142,6 +144,12 @@ class Fault:
         left = "always" if self._left is None else f"{self.left} left"
         what = f"{self.act.value} {self.at}".rstrip()
         return f"<Fault {what}, {self.which}: struck {self.struck}, {left}>"
+
+
+def _tell(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    # Whoever waited may be gone with its loop; that is nothing to the proxy.
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(event.set)
 
 
 class FaultBook:

@@ -36,7 +36,8 @@ class Outage:
 
     def remove(self) -> None:
         """Let connections be made again."""
-        self._proxy._outages.discard(self)
+        proxy = self._proxy
+        proxy._in_loop(lambda: proxy._outages.discard(self))
 
 
 class FaultProxy(Switches):
@@ -71,7 +72,7 @@ class FaultProxy(Switches):
         *,
         host: str = "127.0.0.1",
         seed: int | None = None,
-        remember: int = 100_000,
+        remember: int = 10_000,
         max_frame: int = MAX_FRAME,
         broker_ssl: ssl.SSLContext | None = None,
         client_ssl: ssl.SSLContext | None = None,
@@ -121,14 +122,13 @@ class FaultProxy(Switches):
     def refuse(self, broker: int | None = None) -> Outage:
         """End all connections to a broker, or to all, and refuse new ones until that is removed."""
         outage = Outage(self, broker)
-        self._outages.add(outage)
-        self._in_loop(self._cut_refused)
+        self._in_loop(lambda: self._cut_refused(outage))
         return outage
 
     def clear(self) -> None:
         """Remove all faults and outages, and let held frames go on."""
         self.faults.clear()
-        self._outages.clear()
+        self._in_loop(self._outages.clear)
         self.resume()
 
     def pause(self, *, requests: bool = True, answers: bool = True) -> None:
@@ -279,7 +279,8 @@ class FaultProxy(Switches):
                 return True
         return False
 
-    def _cut_refused(self) -> None:
+    def _cut_refused(self, outage: Outage) -> None:
+        self._outages.add(outage)
         for link in list(self._links):
             if self._is_refused(link.address):
                 link.cut()

@@ -106,6 +106,18 @@ async def test_strikes_can_be_awaited() -> None:
     await fault.strikes(1)
 
 
+def test_who_waited_on_a_loop_that_is_over_harms_nobody() -> None:
+    proxy = new_proxy()
+    fault = proxy.fail("Produce", 6)
+
+    async def wait() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(fault.strikes(), 0)
+
+    asyncio.run(wait())
+    assert strikes(proxy, frame()) == [fault]
+
+
 def test_clear_removes_all() -> None:
     proxy = new_proxy()
     fault = proxy.fail("Produce", 6)
