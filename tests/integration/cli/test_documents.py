@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from aioproducer import Record
+from aioproducer.patterns import DeadLetter
+from aioproducer.patterns.spool_file import SpoolFile
+from aioproducer.patterns.spool_format import encode
 from aioproducer.testing.judge import read_topic
 from tests.conftest import TopicFactory
 
@@ -23,6 +28,7 @@ BLOCKS = [
     textwrap.dedent(block) for block in re.findall(r"(?:^    .*\n(?:\n(?=    ))?)+", TEXT, re.M)
 ]
 ENOUGH = 500
+SECTIONS = ("produce", "perf", "topics", "dlq replay")
 
 
 def commands(section: str) -> str:
@@ -55,6 +61,8 @@ class Shell:
     def ours(self, text: str) -> str:
         """The text with this cluster and topics of our own, and without an end that never comes."""
         text = text.replace("localhost:9092", self._bootstrap).replace("tail -f", "cat")
+        text = text.replace("/var/spool/", f"{self._folder}/")
+        text = text.replace(" orders.dead-letters", f" {self.topic('orders.dead-letters')}")
         text = re.sub(r"(--num-records) \d+", rf"\1 {ENOUGH}", text)
         return re.sub(
             r"(?<=[ \"])(orders|others|logs|load)(?=[ \"\n])", lambda m: self.topic(m[1]), text
@@ -111,6 +119,20 @@ def test_the_commands_of_topics(shell: Shell) -> None:
     assert "min.insync.replicas=2" in told
 
 
+def test_the_commands_of_dlq(shell: Shell, tmp_path: Path, bootstrap: str) -> None:
+    spool = SpoolFile(tmp_path / "orders.spool")
+    spool.append([encode(DeadLetter(Record("orders", b"spooled"), None, 1, "late", "X"))])
+    spool.close()
+    shell.write("producer.properties", "bootstrap.servers = localhost:9092\n")
+    orders = shell.topic("orders")
+    letter = ["-H", f"original.topic={orders}", "-H", "failure.persisted=no"]
+    there = "produce orders.dead-letters -b localhost:9092"
+    shell.run(f"echo dead | aioproducer {there} {shlex.join(letter)}")
+    told = shell.run(commands("dlq replay"))
+    assert told.startswith("1 dead letters would be sent\n  1 to orders\n")
+    assert [record.value for record in read_topic(bootstrap, orders)] == [b"dead"]
+
+
 def test_the_program_about_topics(bootstrap: str, topic: TopicFactory) -> None:
     [program] = [block for block in BLOCKS if "TopicClient" in block]
     name = topic() + "-new"
@@ -123,7 +145,7 @@ def test_the_program_about_topics(bootstrap: str, topic: TopicFactory) -> None:
 
 def test_every_block_is_run_or_is_what_is_printed() -> None:
     """A command that is added to the page is run, too."""
-    run = "\n".join(commands(section) for section in ("produce", "perf", "topics"))
+    run = "\n".join(commands(section) for section in SECTIONS)
     for line in TEXT.splitlines():
         if re.match(r"    (.*\| )?aioproducer (?!--help)", line):
             assert line.strip() in run

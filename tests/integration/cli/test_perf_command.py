@@ -32,7 +32,7 @@ def command(bootstrap: str, topic: str, *more: str) -> list[str]:
 
 def ran(*arguments: str) -> list[str]:
     done = subprocess.run(
-        arguments, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        arguments, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -59,7 +59,7 @@ def test_the_lines_are_those_of_kafkas_own_tool(
     if not isinstance(kafka, JavaCluster):
         return
     theirs = kafka.run_tool(
-        JAVA, "--bootstrap-server", bootstrap, "--topic", topic(), *flags
+        JAVA, "--bootstrap-server", bootstrap, "--topic", topic(), *flags, timeout=240
     ).splitlines()
     shapes = {shape(line) for line in ours}
     for line in theirs:
@@ -137,7 +137,7 @@ def test_ctrl_c_ends_all_processes_and_reports_what_was_delivered(
     with running(command(bootstrap, name, *SHARED)) as process:
         # At a terminal every process of the group gets it.
         os.killpg(process.pid, signal.SIGINT)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=120)
         assert process.returncode == Exit.INTERRUPTED
         total = out.splitlines()[-1]
         assert "99.9th" in total

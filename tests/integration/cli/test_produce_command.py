@@ -86,7 +86,7 @@ def test_nothing_depends_on_descriptors_that_are_open(
     command = f'"{sys.executable}" -m aioproducer produce {name} -b {bootstrap} --loop {loop}'
     script = f"{command} <&-; echo $?; echo one | {command} >&- 2>&-; echo $?"
     done = subprocess.run(
-        ["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
+        ["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=240, check=True
     )
     assert done.stdout.split() == [str(Exit.WRONG_USE.value), "0"]
     assert done.stderr == "aioproducer: there is no standard input to read\n"
@@ -146,7 +146,7 @@ def test_all_that_a_pipe_gave_before_ctrl_c_is_delivered_and_reported(
                 pipe.write(b"".join(b"%08d\n" % n for n in range(written, written + 1000)))
                 written += 1000
             process.send_signal(signal.SIGINT)
-            out, _ = process.communicate(timeout=60)
+            out, _ = process.communicate(timeout=200)
         finally:
             process.kill()
         os.set_blocking(reading, False)
