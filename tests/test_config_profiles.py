@@ -9,6 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from aioproducer import AsyncProducer, ConfigurationError
+from aioproducer.cli.settings import read_settings
 from aioproducer.config import ProducerConfig
 from aioproducer.config_profiles import PROFILES, ProfileName
 from aioproducer.config_table import BY_NAME, INT_MAX
@@ -96,6 +97,16 @@ def test_a_profile_may_stand_in_a_mapping_and_in_capitals(name):
 
     assert from_file == create(profile=name)
     assert from_file.profile == name
+
+
+def test_a_profile_may_come_from_a_properties_file_and_from_the_command_line(tmp_path):
+    file = tmp_path / "producer.properties"
+    file.write_text("bootstrap.servers=a:1\nprofile=throughput\nlinger.ms=3\n")
+
+    config = ProducerConfig.create(config=read_settings(file, None, ["acks=all"]))
+    assert (config.batch_size, config.linger_ms, config.acks) == (64 * KIB, 3, -1)
+    other = ProducerConfig.create(config=read_settings(file, None, ["profile=latency"]))
+    assert other.profile == "latency"
 
 
 def test_an_unknown_profile_is_refused_with_those_that_exist():

@@ -27,7 +27,7 @@ _SLICE = 64
 # Ends that are no further apart are the same, in seconds.
 _SAME = 0.01
 # How long a fork waits for a loop that is held up, and the loop for the fork, in seconds.
-_STAND_STILL = 2.0
+_STAND_STILL = 10.0
 
 
 class PortalSession(Generic[K, V]):

@@ -27,7 +27,8 @@ from aioproducer.patterns import ThreadPortal
 
 app = Flask(__name__)
 topic = os.environ["TOPIC"]
-portal = ThreadPortal(partial(AsyncProducer, os.environ["BOOTSTRAP"], linger_ms=60_000))
+make = partial(AsyncProducer, os.environ["BOOTSTRAP"], linger_ms=60_000)
+portal = ThreadPortal(make, exit_timeout=25)
 # Used before the fork, so that there is a thread and a loop which the workers do not get.
 portal.send_and_wait(topic, b"master")
 

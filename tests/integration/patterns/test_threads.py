@@ -86,7 +86,8 @@ from aioproducer import AsyncProducer
 from aioproducer.patterns import ThreadPortal
 
 bootstrap, topic = sys.argv[1:]
-portal = ThreadPortal(partial(AsyncProducer, bootstrap, linger_ms=500, compression_type="gzip"))
+make = partial(AsyncProducer, bootstrap, linger_ms=500, compression_type="gzip")
+portal = ThreadPortal(make, exit_timeout=60)
 """
 
 _ENDS = """
@@ -148,9 +149,13 @@ asyncio.run(main())
 """
 
 
+# Newer interpreters warn of every fork where there are threads.
+_WARNINGS = ["-W", "ignore::DeprecationWarning", "-W", "error::ResourceWarning"]
+
+
 def run(program: str, bootstrap: str, topic: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", "-c", _HEAD + program, bootstrap, topic],
+        [sys.executable, *_WARNINGS, "-c", _HEAD + program, bootstrap, topic],
         capture_output=True,
         text=True,
         timeout=120,
