@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -77,6 +78,8 @@ class CircuitBreaker(ProducerWrapper[K, V]):
     ) -> None:
         if scope not in ("producer", "topic", "broker"):
             raise ConfigurationError(f"scope is producer, topic or broker, not {scope!r}")
+        if inspect.iscoroutinefunction(on_change):
+            raise ConfigurationError("on_change is a coroutine function; changes() may be awaited")
         super().__init__(producer)
         self.rules = CircuitRules() if rules is None else rules
         self.scope: Scope = scope
@@ -343,6 +346,14 @@ class CircuitBreaker(ProducerWrapper[K, V]):
         node = self._leaders.leader(topic, partition, self.now())
         return None if node is None else self._guard(node)
 
+    def does_count(self, error: ProducerError) -> bool:
+        """Return whether ``error`` counts, by the user's word if there is one."""
+        try:
+            return bool(self.counts(error))
+        except Exception:
+            logger.exception("[%s] counts() of a circuit raised", self.client_id)
+            return counts_as_failure(error)
+
     def now(self) -> float:
         """Return the time of the loop."""
         if self._loop is None:
@@ -429,7 +440,7 @@ class _Guard:
             moved = circuit.succeeded(ticket, breaker.now(), records)
         elif self._is_same_batch(error):
             moved = circuit.failed(ticket, breaker.now(), records, is_new=False)
-        elif breaker.counts(error):
+        elif breaker.does_count(error):
             self.failed_with = error
             moved = circuit.failed(ticket, breaker.now(), records)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import logging
 import os
 import time
@@ -30,6 +31,7 @@ from aioproducer.patterns.dead_letter_topics import DEFAULT, DeadLetterTopics
 from aioproducer.patterns.letter_delivery import AnyDelivery, LetterDelivery
 from aioproducer.patterns.letters import DeadLetter, letter_of, to_record
 from aioproducer.patterns.salvage import Given, salvage
+from aioproducer.patterns.spool_file import check_spool
 from aioproducer.patterns.spool_writer import SpoolWriter
 from aioproducer.patterns.wrapper import ProducerWrapper
 
@@ -198,7 +200,7 @@ class DeadLetters(ProducerWrapper[K, V]):
     # From a failure to where its letter is kept
 
     def _failed(self, case: _Case) -> None:
-        if not self._keep(case.error):
+        if not self._is_to_keep(case.error):
             case.outer.settle(case.error.replica(), is_handled=False)
             return
         self._cases[case] = None
@@ -211,6 +213,13 @@ class DeadLetters(ProducerWrapper[K, V]):
         if self._pump is None or self._pump.done():
             name = f"{self.client_id}:dead-letters"
             self._pump = asyncio.get_running_loop().create_task(self._run(), name=name)
+
+    def _is_to_keep(self, error: ProducerError) -> bool:
+        try:
+            return bool(self._keep(error))
+        except Exception:
+            logger.exception("[%s] keep() of dead letters raised", self.client_id)
+            return True
 
     async def _run(self) -> None:
         """Send what failed, some at each turn of the loop; ends when there is no more."""
@@ -281,11 +290,16 @@ class DeadLetters(ProducerWrapper[K, V]):
         if self._writer is None or case.letter is None:
             self._lose(case)
             return
-        if not case.is_spooling:
-            case.is_spooling = True
-            self._writer.write(case.letter).add_done_callback(
-                partial(self._spooled, case), context=self._context
-            )
+        if case.is_spooling:
+            return
+        case.is_spooling = True
+        try:
+            written = self._writer.write(case.letter)
+        except Exception as error:  # noqa: BLE001 - no thread to be had, at the end of a process
+            case.errors.append(error)
+            self._lose(case)
+            return
+        written.add_done_callback(partial(self._spooled, case), context=self._context)
 
     def _spooled(self, case: _Case, written: asyncio.Future[None]) -> None:
         assert self._writer is not None
@@ -524,7 +538,7 @@ def _check(
     producer: AsyncProducer[Any, Any] | ProducerWrapper[Any, Any],
     topic: object,
     sender: AsyncProducer[Any, Any] | ProducerWrapper[Any, Any] | None,
-    spool: object,
+    spool: str | os.PathLike[str] | None,
     on_lost: object,
     timeout: float,
 ) -> None:
@@ -540,10 +554,14 @@ def _check(
             wrong.append("there is a sender, and no topic to send to")
     if topic is None and spool is None and on_lost is None:
         wrong.append("neither topic nor spool nor on_lost is given: letters would go nowhere")
+    if inspect.iscoroutinefunction(on_lost):
+        wrong.append("on_lost is a coroutine function; give a plain one, it may start a task")
     if not timeout > 0:
         wrong.append(f"timeout is a positive number of seconds, not {timeout!r}")
     if wrong:
         raise ConfigurationError("; ".join(wrong))
+    if spool is not None:
+        check_spool(spool)
 
 
 def _wrong_with(sender: AsyncProducer[Any, Any] | ProducerWrapper[Any, Any]) -> list[str]:

@@ -41,6 +41,26 @@ class SpoolBusyError(RuntimeError):
     """Another replay of the same spool file is under way."""
 
 
+def check_spool(path: str | os.PathLike[str]) -> None:
+    """Raise :exc:`ConfigurationError` if letters could not be kept there, before the first has to.
+
+    A disk that is full by then is another matter.
+    """
+    _fcntl()
+    place = Path(path)
+    if place.is_dir():
+        raise ConfigurationError(f"spool={str(place)!r} is a folder; give a file in it")
+    if not place.parent.is_dir():
+        raise ConfigurationError(f"spool={str(place)!r}: there is no folder {place.parent}")
+    if not os.access(place if place.exists() else place.parent, os.R_OK | os.W_OK):
+        raise ConfigurationError(f"spool={str(place)!r} may not be written")
+    if place.exists():
+        try:
+            _id_at(place)
+        except SpoolFormatError as error:
+            raise ConfigurationError(f"spool={str(place)!r}: {error}") from error
+
+
 class SpoolFile:
     """A spool file that is appended to. Blocking; not for several threads at once."""
 

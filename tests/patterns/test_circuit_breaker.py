@@ -7,9 +7,12 @@ import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from aioproducer import (
     AsyncProducer,
@@ -23,8 +26,15 @@ from aioproducer import (
     SerializationError,
     TransactionTimeoutError,
 )
+from aioproducer.observe.exporters.opentelemetry import instrument
 from aioproducer.observe.exporters.prometheus import ProducerCollector
-from aioproducer.patterns import CircuitBreaker, CircuitChange, CircuitRules, CircuitState
+from aioproducer.patterns import (
+    CircuitBreaker,
+    CircuitChange,
+    CircuitRules,
+    CircuitState,
+    DeadLetters,
+)
 from aioproducer.patterns.circuit_changes import MOST_UNREAD
 from aioproducer.patterns.leaders import FRESH_SECONDS
 from tests.fake_broker import FakeCluster
@@ -347,6 +357,16 @@ async def test_a_record_with_a_timeout_of_its_own_counts_by_that() -> None:
         await asyncio.gather(*others)
 
 
+async def test_a_judgement_that_raises_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
+    def fall_over(error: ProducerError) -> bool:
+        raise ZeroDivisionError
+
+    cluster = cluster_of()
+    async with breaker_on(cluster, counts=fall_over) as breaker:
+        await opened(breaker, cluster)
+    assert "counts() of a circuit raised" in caplog.text
+
+
 async def test_the_user_may_say_what_counts() -> None:
     cluster = cluster_of()
     options = {"max_request_size": 1_000}
@@ -577,7 +597,9 @@ async def test_a_second_breaker_needs_metrics_of_its_own() -> None:
     assert "closed" in repr(breaker)
 
 
-def test_a_scope_that_is_none_is_refused() -> None:
+def test_what_makes_no_sense_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="coroutine"):
+        CircuitBreaker(AsyncProducer("h:1"), on_change=asyncio.sleep)
     with pytest.raises(ConfigurationError, match="scope"):
         CircuitBreaker(AsyncProducer("h:1"), scope="cluster")  # type: ignore[arg-type]
 
@@ -588,3 +610,37 @@ async def test_closed_producers_say_so() -> None:
         pass
     with pytest.raises(ProducerClosedError):
         breaker.send("t", b"x")
+
+
+async def test_circuit_and_dead_letters_show_in_opentelemetry(tmp_path: Path) -> None:
+    cluster = cluster_of()
+    virtual_loop().network = cluster
+    producer: AsyncProducer[Any, Any] = AsyncProducer(cluster.bootstrap, **IMPATIENT)
+    breaker = CircuitBreaker(producer, TOUCHY)
+    async with DeadLetters(breaker, spool=tmp_path / "letters.spool") as letters:
+        await letters.send("t", b"v")
+        await opened(breaker, cluster)
+        letters.send("t", b"refused")
+        await letters.flush()
+        reader = InMemoryMetricReader()
+        with instrument(producer, MeterProvider([reader])):
+            data = reader.get_metrics_data()
+        assert data is not None
+        found = {
+            metric.name: metric.data.data_points[0].value  # type: ignore[union-attr]
+            for resource in data.resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+            if "circuit" in metric.name or "dead" in metric.name
+        }
+        assert found == {
+            "aioproducer.app_circuit_state": 2,
+            "aioproducer.app_circuit_open_count": 1,
+            "aioproducer.app_circuit_opened": 1,
+            "aioproducer.app_circuit_rejected": 1,
+            "aioproducer.app_dead_letter": 0,
+            "aioproducer.app_dead_letter_spooled": 1,
+            "aioproducer.app_dead_letter_lost": 0,
+            "aioproducer.app_dead_letter_pending": 0,
+        }
+    await asyncio.sleep(30)

@@ -259,6 +259,18 @@ async def test_errors_that_are_not_to_be_kept_are_the_caller_s() -> None:
     assert reports() == ["LetterDelivery exception was never retrieved"]
 
 
+async def test_a_judgement_that_raises_keeps_the_letter(caplog: pytest.LogCaptureFixture) -> None:
+    def fall_over(error: ProducerError) -> bool:
+        raise ZeroDivisionError
+
+    world = World()
+    async with world.letters(keep=fall_over) as letters:
+        with pytest.raises(TopicAuthorizationFailedError):
+            await letters.send("bad", b"v")
+        assert letters.sent == 1
+    assert "keep() of dead letters raised" in caplog.text
+
+
 # Values that never had bytes
 
 
@@ -453,6 +465,19 @@ async def test_a_disk_that_falls_behind_refuses_the_rest(path: Path) -> None:
         )
         assert letters.lost == len(lost) > 0
         assert letters.spooled == 10 - len(lost) == len(left_in(path))
+
+
+async def test_a_spool_that_cannot_even_be_tried_is_told(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(self: object, letter: object) -> None:
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    monkeypatch.setattr(SpoolWriter, "write", no_thread)
+    world = World()
+    async with world.letters(topic=None, spool=path) as letters:
+        with pytest.raises(DeadLetterError, match="interpreter shutdown"):
+            await letters.send("bad", b"v")
 
 
 async def test_a_function_that_names_no_topic_leads_to_the_spool(path: Path) -> None:
@@ -757,6 +782,8 @@ def producer(**options: Any) -> AsyncProducer[Any, Any]:
             "circle",
         ),
         (lambda: DeadLetters(producer(), timeout=0), "timeout"),
+        (lambda: DeadLetters(producer(), on_lost=asyncio.sleep), "coroutine"),
+        (lambda: DeadLetters(producer(), spool="/nowhere/x"), "no folder"),
     ],
 )
 def test_what_makes_no_sense_together_is_refused(make: Any, words: str) -> None:

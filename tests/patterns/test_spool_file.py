@@ -14,8 +14,15 @@ from pathlib import Path
 
 import pytest
 
+from aioproducer import ConfigurationError
 from aioproducer.patterns import spool_file
-from aioproducer.patterns.spool_file import Replaying, SpoolBusyError, SpoolFile, contents
+from aioproducer.patterns.spool_file import (
+    Replaying,
+    SpoolBusyError,
+    SpoolFile,
+    check_spool,
+    contents,
+)
 from aioproducer.patterns.spool_format import HEADER_SIZE, SpoolFormatError, frame
 
 ROOT = Path(__file__).parents[2]
@@ -166,6 +173,26 @@ def test_a_process_that_holds_the_file_is_not_waited_for_without_end(
             append(path, b"2")
     finally:
         os.close(fd)
+
+
+def test_a_place_that_cannot_serve_is_told_before_it_has_to(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_spool(path)
+    append(path, b"1")
+    check_spool(path)
+    with pytest.raises(ConfigurationError, match="a folder"):
+        check_spool(path.parent)
+    with pytest.raises(ConfigurationError, match="no folder"):
+        check_spool(path.parent / "nowhere" / "letters.spool")
+    other = path.parent / "other"
+    other.write_bytes(b"x" * 100)
+    with pytest.raises(ConfigurationError, match="no spool file"):
+        check_spool(other)
+    # As root everything may be written.
+    monkeypatch.setattr(spool_file.os, "access", lambda *_: False)
+    with pytest.raises(ConfigurationError, match="may not be written"):
+        check_spool(path)
 
 
 # Replaying
