@@ -31,8 +31,8 @@ from aioproducer.patterns import (
 )
 from aioproducer.testing.admin import set_topic_config
 from aioproducer.testing.judge import ReadRecord, read_topic
+from aioproducer.testing.proxy import Cut, FaultProxy, Frame
 from tests.conftest import TopicFactory
-from tests.integration.proxy import Cut, Frame, Proxy
 
 PATIENCE = 60
 
@@ -80,7 +80,7 @@ async def test_a_circuit_opens_while_the_cluster_is_away_and_closes_when_it_is_b
 ) -> None:
     name, away = topic(), Away()
     rules = CircuitRules(failures_in_row=1, recovery=0.2)
-    async with Proxy(bootstrap) as proxy:
+    async with FaultProxy(bootstrap) as proxy:
         proxy.on_request = away
         producer: AsyncProducer[bytes, bytes] = AsyncProducer(proxy.bootstrap_servers, **IMPATIENT)
         async with CircuitBreaker(producer, rules) as breaker:
@@ -173,7 +173,7 @@ async def test_what_was_on_its_way_is_marked_and_not_replayed_unasked(
     bootstrap: str, topic: TopicFactory, tmp_path: Path
 ) -> None:
     name, away, path = topic(), Away(), tmp_path / "letters.spool"
-    async with Proxy(bootstrap) as proxy:
+    async with FaultProxy(bootstrap) as proxy:
         proxy.on_request = away
         producer: AsyncProducer[bytes, bytes] = AsyncProducer(proxy.bootstrap_servers, **IMPATIENT)
         async with DeadLetters(producer, topic=None, spool=path) as letters:
