@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from aioproducer.patterns.circuit import CircuitState
 from aioproducer.runtime.events import REPEAT_AFTER_S, EventLog
 from tests.fake_broker import Conduct, FakeCluster
 from tests.fake_log import Verb
@@ -158,9 +159,11 @@ class TestWhatIsSaid:
         """The table in docs/observability.md is complete, and nothing in it is made up."""
         source = "\n".join(path.read_text() for path in (ROOT / "aioproducer").rglob("*.py"))
         calls = re.findall(
-            r"(?:\bevent|\.say|\.repeat)\(\s*(?:logging\.\w+,\s*)?\"([a-z_]+(?:\.[a-z_]+)?)\"",
+            r"(?:\bevent|\._?say|\.repeat)\(\s*(?:logging\.\w+,\s*)?\"([a-z_]+(?:\.[a-z_]+)?)\"",
             source,
         )
         table = (ROOT / "docs" / "observability.md").read_text().partition("## Log events")[2]
-        assert set(calls) == set(re.findall(r"^\| `([a-z_.]+)` \|", table, re.MULTILINE))
+        calls += [f"circuit.{state.name.lower()}" for state in CircuitState]
+        named = re.findall(r"^\| (`[a-z_.]+`(?:, `[a-z_.]+`)*) \|", table, re.MULTILINE)
+        assert set(calls) == {name for cell in named for name in re.findall(r"[a-z_.]+", cell)}
         assert len(set(calls)) > 15
