@@ -19,7 +19,11 @@ from setuptools.command.build_ext import build_ext
 REQUIRED = os.environ.get("AIOPRODUCER_REQUIRE_EXTENSIONS", "") not in ("", "0")
 HERE = Path(__file__).parent
 # Their declarations are inlined where they are used; the modules themselves stay Python.
-INLINED = {Path("aioproducer/inlined.py"), Path("aioproducer/core/key_hash.py")}
+INLINED = {
+    Path("aioproducer/inlined.py"),
+    Path("aioproducer/send_slot.py"),
+    Path("aioproducer/core/key_hash.py"),
+}
 
 
 def extensions() -> list[Extension]:

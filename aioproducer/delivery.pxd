@@ -60,3 +60,14 @@ cdef class Delivery(FutureOfMetadata):
     cpdef _follow(self)
     @cython.locals(fate=Fate, timestamp_ms=cython.longlong, base=cython.longlong)
     cpdef _make_metadata(self)
+    cpdef object _step(self)
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Steps:
+    cdef public Delivery _delivery
+
+
+# It needs the two above.
+from aioproducer cimport send_slot

@@ -12,9 +12,9 @@ import asyncio
 import contextvars
 import enum
 from collections.abc import Callable, Generator
-from typing import Any, cast
+from typing import Any, NoReturn
 
-from aioproducer import inlined
+from aioproducer import inlined, send_slot
 from aioproducer.awaitable import FutureOfMetadata
 from aioproducer.errors import ProducerError
 from aioproducer.records import UNKNOWN_OFFSET, UNKNOWN_TIMESTAMP, RecordMetadata
@@ -273,7 +273,7 @@ class Delivery(FutureOfMetadata):
             return False
         fate = self._fate
         self._stage = _CANCELLED
-        self._outcome = cast("str | None", msg)
+        self._outcome = msg  # type: ignore[assignment]
         if fate.withdraw is not None:
             fate.withdraw(None)
         else:
@@ -397,16 +397,9 @@ class Delivery(FutureOfMetadata):
         )
 
     def __await__(self) -> Generator[Any, None, RecordMetadata]:
-        if self._outcome is None and self._fate.state is _DELIVERED and self._stage is _LIVE:
-            # The usual case in a window of records, written out: settled before anybody asked.
-            self._outcome = metadata = self._make_metadata()
-            return metadata
-        if not self.done():
-            self._asyncio_future_blocking = True
-            yield self
-            if not self.done():
-                raise RuntimeError("await wasn't used with future")
-        return self.result()
+        steps: Any = Steps.__new__(Steps)
+        steps._delivery = self
+        return steps  # type: ignore[no-any-return]
 
     def __iter__(self) -> Generator[Any, None, RecordMetadata]:
         return self.__await__()
@@ -434,6 +427,19 @@ class Delivery(FutureOfMetadata):
         return asyncio.CancelledError() if message is None else asyncio.CancelledError(message)
 
     # Below: for this package alone.
+
+    def _step(self) -> RecordMetadata | None:
+        """Return the outcome or raise it; ``None`` says that the task has to wait."""
+        if self._outcome is None and self._fate.state is _DELIVERED and self._stage is _LIVE:
+            # The usual case in a window of records, written out: settled before anybody asked.
+            self._outcome = metadata = self._make_metadata()
+            return metadata
+        if self.done():
+            return self.result()
+        if self._asyncio_future_blocking:
+            raise RuntimeError("await wasn't used with future")
+        self._asyncio_future_blocking = True
+        return None
 
     def _attach(self, fate: Fate, index: int) -> None:
         """Move to ``fate``: the record left the waiting room, or fails apart from its batch."""
@@ -496,7 +502,7 @@ class Delivery(FutureOfMetadata):
                 raise asyncio.InvalidStateError("the record's outcome is not known yet")
             self._outcome = self._make_outcome()
             self._stage = _RETRIEVED
-        return cast("RecordMetadata | ProducerError", self._outcome)
+        return self._outcome  # type: ignore[return-value]
 
     def _make_outcome(self) -> RecordMetadata | ProducerError:
         fate = self._fate
@@ -512,14 +518,64 @@ class Delivery(FutureOfMetadata):
             timestamp_ms = self._timestamp_ms
         base = fate.base_offset
         # Past the constructor of a named tuple, which is a Python function: half the time.
-        return inlined.row(
+        metadata: RecordMetadata = inlined.row6(
             RecordMetadata,
-            (
-                fate.topic,
-                fate.partition,
-                base if base == -1 else base + self._index,
-                timestamp_ms,
-                self._key_size,
-                self._value_size,
-            ),
+            fate.topic,
+            fate.partition,
+            base if base == -1 else base + self._index,
+            timestamp_ms,
+            self._key_size,
+            self._value_size,
         )
+        return metadata
+
+
+class Steps:
+    """One ``await`` of a Delivery, as a task steps through it; what asyncio's own futures have.
+
+    No generator: that is a frame to set up and to take down for each record.
+    """
+
+    __slots__ = ("_delivery",)
+
+    _delivery: Delivery | None
+
+    def __init__(self) -> None:
+        raise TypeError("made by awaiting a Delivery")
+
+    def __iter__(self) -> Steps:
+        return self
+
+    def __next__(self) -> Delivery:
+        delivery = self._delivery
+        if delivery is None:
+            raise StopIteration
+        try:
+            outcome = delivery._step()
+        except BaseException:
+            self._delivery = None
+            raise
+        if outcome is None:
+            return delivery
+        self._delivery = None
+        raise StopIteration(outcome)
+
+    def send(self, value: object, /) -> Delivery:
+        """Go on."""
+        return self.__next__()
+
+    def throw(self, error: Any, value: Any = None, traceback: Any = None, /) -> NoReturn:
+        """Raise ``error`` where the task waits."""
+        self._delivery = None
+        if value is not None:
+            error = value
+        elif isinstance(error, type):
+            error = error()
+        raise error if traceback is None else error.with_traceback(traceback)
+
+    def close(self) -> None:
+        """Wait no more."""
+        self._delivery = None
+
+
+send_slot.fill(Steps)

@@ -8,18 +8,32 @@ from __future__ import annotations
 
 import struct
 import threading
-from collections.abc import Callable
+import time
+from typing import Any
 
 Buffer = bytes | bytearray | memoryview
 
 # One call takes up to 255 bytes apart into their little-endian words.
 _UNPACK_WORDS = [struct.Struct(f"<{count}I").unpack_from for count in range(64)]
 
-join: Callable[[tuple[Buffer, ...]], bytes] = b"".join
-"""Return the buffers of a tuple, one after the other."""
+
+def join(a: bytes, b: bytes, c: bytes, d: bytes, e: bytes, f: bytes, g: bytes, h: bytes) -> bytes:
+    """Return the byte strings, one after the other."""
+    return b"".join((a, b, c, d, e, f, g, h))
+
 
 row = tuple.__new__
 """Return a named tuple of a type past its constructor, which is a Python function."""
+
+
+def row6(kind: type, a: object, b: object, c: object, d: object, e: object, f: object) -> Any:
+    """Return a named tuple of six, past its constructor."""
+    return tuple.__new__(kind, (a, b, c, d, e, f))
+
+
+def time_ms() -> int:
+    """Return the milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
 
 
 thread_ident = threading.get_ident

@@ -18,7 +18,7 @@ from aioproducer.compiled import VARIABLE, SourcesOnly, is_compiled, tell_once
 
 PACKAGE = Path(aioproducer.__file__).parent
 HOT = sorted(PACKAGE.rglob("*.pxd"))
-INLINED = {"inlined", "key_hash"}
+INLINED = {"inlined", "key_hash", "send_slot"}
 
 _TELL = """
 import aioproducer, sys

@@ -1,7 +1,7 @@
 cimport cython
 from aioproducer.delivery cimport Fate
 from aioproducer.wire.record_batch cimport batch_header
-from aioproducer.wire.record_encoder cimport encode_head, encode_tail, size_prefix
+from aioproducer.wire.record_encoder cimport append_parts, encode_tail
 
 @cython.final
 cdef class Batch:
@@ -35,7 +35,6 @@ cdef class Batch:
     cdef public object clock
 
     cpdef bint has_room(self, Py_ssize_t size)
-    @cython.locals(index=Py_ssize_t, value_size=Py_ssize_t, size=Py_ssize_t, head=bytes, tail=bytes, body=bytes,
-        prefix=bytes, parts=list)
+    @cython.locals(index=Py_ssize_t)
     cpdef Py_ssize_t append(self, long long timestamp_ms, object key, object value, object headers)
     cpdef bytes header(self, bint transactional=*)

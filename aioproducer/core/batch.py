@@ -10,7 +10,7 @@ from aioproducer.delivery import Fate
 from aioproducer.errors import ProducerError
 from aioproducer.wire.primitives import Buffer
 from aioproducer.wire.record_batch import HEADER_SIZE, batch_header
-from aioproducer.wire.record_encoder import NO_HEADERS, encode_head, encode_tail, size_prefix
+from aioproducer.wire.record_encoder import NO_HEADERS, append_parts, encode_tail
 
 _RATIO_SAFETY = 1.05
 NO_PRODUCER_ID = -1
@@ -185,21 +185,14 @@ class Batch:
     ) -> int:
         """Append a record and return its index. When this raises nothing has changed."""
         index = self.count
-        body = b""
-        value_size = -1
-        if value is not None:
-            body = value if type(value) is bytes else bytes(value)
-            value_size = len(body)
-        head = encode_head(timestamp_ms - self.base_timestamp, index, key, value_size)
-        tail = encode_tail(headers) if headers else NO_HEADERS
-        size = len(head) + len(body) + len(tail)
-        prefix = size_prefix(size)
-        parts = self._parts
-        parts.append(prefix)
-        parts.append(head)
-        parts.append(body)
-        parts.append(tail)
-        self.size += len(prefix) + size
+        self.size += append_parts(
+            self._parts,
+            timestamp_ms - self.base_timestamp,
+            index,
+            key,
+            value if value is None or type(value) is bytes else bytes(value),
+            encode_tail(headers) if headers else NO_HEADERS,
+        )
         self.count = index + 1
         if timestamp_ms > self.max_timestamp:
             self.max_timestamp = timestamp_ms

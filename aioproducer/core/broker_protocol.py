@@ -6,11 +6,12 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from aioproducer import inlined
 from aioproducer.errors import MalformedResponseError
 from aioproducer.wire.framing import FrameDecoder
 from aioproducer.wire.messages import frame_request
 from aioproducer.wire.primitives import Reader
-from aioproducer.wire.versions import ApiKey, VersionRange, response_header_version
+from aioproducer.wire.versions import VersionRange, response_header_version
 
 Buffer = bytes | bytearray | memoryview
 _CORRELATION_LIMIT = 2**31 - 8
@@ -24,7 +25,7 @@ class PendingRequest(NamedTuple):
     request: Any
     version: int
     sent_at: float
-    tag: object
+    tag: Any
 
 
 class BrokerProtocol:
@@ -46,7 +47,9 @@ class BrokerProtocol:
         buffers = frame_request(request, version, correlation_id, self._client_id)
         self._next_correlation_id = (correlation_id + 1) % _CORRELATION_LIMIT
         if expect_answer:
-            self.in_flight.append(PendingRequest(correlation_id, request, version, now, tag))
+            self.in_flight.append(
+                inlined.row(PendingRequest, (correlation_id, request, version, now, tag))
+            )
         return buffers
 
     def receive(self, data: bytes) -> Iterator[tuple[PendingRequest, Any]]:
@@ -68,10 +71,10 @@ class BrokerProtocol:
             raise MalformedResponseError(
                 f"answer {correlation_id} where {pending.correlation_id} was expected"
             )
-        api = ApiKey(pending.request.API_KEY)
-        if response_header_version(api, pending.version) >= 1:
+        _, request, version, _, _ = pending
+        if response_header_version(request.API_KEY, version) >= 1:
             reader.tagged_fields()
-        answer = pending.request.Response.decode(reader, pending.version)
+        answer = request.Response.decode(reader, version)
         # Only now: a request whose answer cannot be read is still unanswered.
         self.in_flight.popleft()
         return pending, answer

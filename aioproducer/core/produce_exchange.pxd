@@ -13,5 +13,10 @@ cdef class ProduceExchange:
     cdef public object request
     cdef public object shipments
 
+    @cython.locals(
+        queue=PartitionQueue, batch=Batch, topic=TopicQueues, by_topic=dict, partitions=list,
+        sent=list
+    )
+    cdef dict _group(self, bint transactional)
     @cython.locals(pairs=list, expected=list, queue=PartitionQueue)
     cpdef list answers(self, object response)

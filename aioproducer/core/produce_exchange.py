@@ -45,8 +45,22 @@ class ProduceExchange:
         self.acks = acks
         # Whether every topic's id is known, as Produce v13 needs.
         self.has_topic_ids = True
+        by_topic = self._group(transactional)
+        topics = [
+            inlined.row(ProduceTopic, (name, topic_id, partitions))
+            for name, (topic_id, partitions, _) in by_topic.items()
+        ]
+        self.request = ProduceRequest(transactional_id, acks, timeout_ms, topics)
+        # As they stand in the request, and mostly in the answer too.
+        self._in_order = [
+            (name, topic_id, shipment)
+            for name, (topic_id, _, sent) in by_topic.items()
+            for shipment in sent
+        ]
+
+    def _group(self, transactional: bool) -> dict[str, _OfTopic]:
         by_topic: dict[str, _OfTopic] = {}
-        for shipment in shipments:
+        for shipment in self.shipments:
             queue, batch = shipment
             topic = queue.topic
             of_topic = by_topic.get(topic.name)
@@ -55,27 +69,10 @@ class ProduceExchange:
                 if topic.topic_id == ZERO_UUID:
                     self.has_topic_ids = False
             _, partitions, sent = of_topic
-            partitions.append(
-                inlined.row(
-                    ProducePartition, (queue.index, (batch.header(transactional), batch.payload))
-                )
-            )
+            records = (batch.header(transactional), batch.payload)
+            partitions.append(inlined.row(ProducePartition, (queue.index, records)))
             sent.append(shipment)
-        self.request = ProduceRequest(
-            transactional_id=transactional_id,
-            acks=acks,
-            timeout_ms=timeout_ms,
-            topics=[
-                ProduceTopic(name, topic_id, partitions)
-                for name, (topic_id, partitions, _) in by_topic.items()
-            ],
-        )
-        # As they stand in the request, and mostly in the answer too.
-        self._in_order = [
-            (name, topic_id, shipment)
-            for name, (topic_id, _, sent) in by_topic.items()
-            for shipment in sent
-        ]
+        return by_topic
 
     def answers(self, response: ProduceResponse) -> list[tuple[Shipment, ProducePartitionResponse]]:
         """Pair each shipment with its answer; raises if the broker left one out or made one up."""

@@ -77,6 +77,7 @@ class BrokerConnection(asyncio.BufferedProtocol):
         self.session: Session | None = None
         # What to add if the broker hangs up before it has answered any more.
         self.hint = ""
+        self._held = False
         self._free = asyncio.Event()
         self._free.set()
 
@@ -102,10 +103,10 @@ class BrokerConnection(asyncio.BufferedProtocol):
     def has_room(self) -> bool:
         """Whether one more produce request may go out now."""
         return (
-            self._writable
+            len(self.protocol.in_flight) < self._max_in_flight
+            and self._writable
             and self.is_open
-            and len(self.protocol.in_flight) < self._max_in_flight
-            and not self.is_held
+            and not (self._held or (self.session is not None and self.is_held))
         )
 
     @property
@@ -114,14 +115,16 @@ class BrokerConnection(asyncio.BufferedProtocol):
         session = self.session
         if session is not None and self._loop.time() >= session.pause_at:
             self.hold()
-        return not self._free.is_set()
+        return self._held
 
     def hold(self) -> None:
         """Let nothing out but what the login itself asks."""
+        self._held = True
         self._free.clear()
 
     def release(self) -> None:
         """Let everything out again."""
+        self._held = False
         self._free.set()
         self._on_room()
 
@@ -253,7 +256,7 @@ class BrokerConnection(asyncio.BufferedProtocol):
         try:
             for pending, answer in self.protocol.receive(data):
                 sample.responses += 1
-                answered, _ = cast("tuple[Answered, Lost]", pending.tag)
+                answered, _ = pending.tag
                 answered(answer)
         except ProducerError as error:
             self.abort(error)
@@ -309,13 +312,14 @@ class BrokerConnection(asyncio.BufferedProtocol):
         if self._settling is not None:
             self._settling.cancel()
             self._settling = None
+        self._held = False
         self._free.set()
         unwritten, self._unwritten = self._unwritten, []
         for _, lost in unwritten:
             lost(self._cause)
         while self.protocol.in_flight:
             pending = self.protocol.in_flight.popleft()
-            _, lost = cast("tuple[Answered, Lost]", pending.tag)
+            _, lost = pending.tag
             lost(self._cause)
         if not self.closed.done():
             self.closed.set_result(self._cause)

@@ -1,4 +1,5 @@
 cimport cython
+from aioproducer cimport inlined
 from aioproducer.core.batch cimport Batch
 from aioproducer.core.memory_budget cimport MemoryBudget
 from aioproducer.core cimport key_hash
@@ -12,6 +13,7 @@ from aioproducer.wire.record_encoder cimport record_size_bound
 
 
 cdef long long RECORD_OVERHEAD
+cdef object _EXPEDITE
 
 @cython.final
 cdef class Intake:
@@ -28,6 +30,12 @@ cdef class Intake:
     cdef public double _linger
     cdef public bint _compressing
     cdef public Py_ssize_t _flushing
+    cdef public bint _expediting
+    cdef public bint _adaptive
+    cdef public object _config
+    cdef public object _client_id
+    cdef public object _supervisor
+    cdef public object admission
     cdef public object _on_late
     cdef public object _rng
     cdef public object _loop
@@ -39,7 +47,7 @@ cdef class Intake:
 
     @cython.locals(
         queues=TopicQueues, size=Py_ssize_t, charge=cython.longlong,
-        partition=Py_ssize_t, queue=PartitionQueue, now_ns=cython.longlong
+        partition=Py_ssize_t, queue=PartitionQueue
     )
     cpdef Delivery accept_plain(self, str topic, bytes key, bytes value)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Callable, Iterable, Sequence
 
+from aioproducer import inlined
 from aioproducer.config import ProducerConfig
 from aioproducer.core import key_hash
 from aioproducer.core.batch import Batch, Sealed
@@ -50,7 +50,8 @@ from aioproducer.wire.record_encoder import record_size_bound
 Buffer = bytes | bytearray | memoryview
 
 _ASSEMBLER_IDLE_S = 30.0
-_time_ns = time.time_ns
+# Asked of the enum's class it costs a search each time in CPython 3.11.
+_EXPEDITE = Sealed.EXPEDITE
 
 
 class Intake:
@@ -131,6 +132,8 @@ class Intake:
         if self._adaptive:
             sender.on_idle = self._broker_is_idle
         self._flushing = 0
+        # While a record is taken that shall not linger.
+        self._expediting = False
         self._since_turn = 0
 
     # The path of a record
@@ -160,8 +163,7 @@ class Intake:
         else:
             return None
         self._since_turn += size
-        now_ns = _time_ns()
-        return self._append(queue, size, now_ns // 1_000_000, key, value, ())
+        return self._append(queue, size, inlined.time_ms(), key, value, ())
 
     def accept(
         self,
@@ -181,7 +183,7 @@ class Intake:
         value_size = -1 if value is None else len(value)
         size = record_size_bound(key_size, value_size, headers)
         if timestamp_ms is None:
-            timestamp_ms = _time_ns() // 1_000_000
+            timestamp_ms = inlined.time_ms()
         self._since_turn += size
         queues = self._topics.get(topic)
         queue: PartitionQueue | None
@@ -205,10 +207,17 @@ class Intake:
                 self._loop.time(), user_key, user_value, expedite,
             )  # fmt: skip
             return self._accept_slowly(record, may_wait)
-        delivery = self._append(queue, size, timestamp_ms, key, value, headers)
+        if not expedite:
+            return self._append(queue, size, timestamp_ms, key, value, headers)
+        # A batch that this record opens need not begin to linger.
+        self._expediting = True
+        try:
+            delivery = self._append(queue, size, timestamp_ms, key, value, headers)
+        finally:
+            self._expediting = False
         batch = queue.open
-        if expedite and batch is not None and batch.sealed is None:
-            self._seal(queue, batch, Sealed.EXPEDITE)
+        if batch is not None and batch.sealed is None:
+            self._seal(queue, batch, _EXPEDITE)
         return delivery
 
     def _append(
@@ -273,7 +282,7 @@ class Intake:
         self._since_turn += size
         record = WaitingRecord(
             topic, partition, known_key, known_value, headers,
-            _time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms, size,
+            inlined.time_ms() if timestamp_ms is None else timestamp_ms, size,
             self._loop.time(), user_key, user_value, expedite, serialized=False,
         )  # fmt: skip
         queues = self._known(topic)
@@ -342,6 +351,8 @@ class Intake:
             return Sealed.LINGER
         if self._flushing:
             return Sealed.FLUSH
+        if self._expediting:
+            return _EXPEDITE
         return Sealed.MEMORY if self.admission.is_memory_short else None
 
     def _reason_not_to_wait_for_answers(self, queue: PartitionQueue) -> Sealed | None:

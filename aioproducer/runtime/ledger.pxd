@@ -17,8 +17,10 @@ cdef class Ledger:
     cdef public object _on_memory
 
     cpdef opened(self, Fate fate)
-    @cython.locals(now=double, story=Story, fate=Fate)
-    cpdef delivered(self, Batch batch, long long base_offset, long long log_append_time_ms)
+    @cython.locals(story=Story, fate=Fate)
+    cpdef delivered(
+        self, Batch batch, long long base_offset, long long log_append_time_ms, double now
+    )
     @cython.locals(charged=cython.longlong)
     cpdef release(self, Batch batch)
     cpdef _close(self, Batch batch)

@@ -69,13 +69,14 @@ class Ledger:
         for flush in self.flushes:
             flush.replace(old, new)
 
-    def delivered(self, batch: Batch, base_offset: int, log_append_time_ms: int) -> None:
+    def delivered(
+        self, batch: Batch, base_offset: int, log_append_time_ms: int, now: float
+    ) -> None:
         """Settle ``batch`` as acknowledged."""
         if batch.expired:
             # Too late for its fate, which the clock has settled as failed.
             self.release(batch)
             return
-        now = self._loop.time()
         self._meters.delivered(batch, now)
         story = batch.fate.story
         if story is not None:

@@ -9,12 +9,21 @@ from aioproducer.runtime.ledger cimport Ledger
 from aioproducer.story cimport Story
 
 
+cdef object _DELIVER
+cdef object _RETRY
+cdef object _SPLIT
+
+
 @cython.final
 cdef class Sender:
     cdef object __weakref__
     cdef dict __dict__
     cdef public object _cluster
     cdef public object on_idle
+    cdef public object _client_id
+    cdef public object _rng
+    cdef public object _watch
+    cdef public dict _retry_timers
     cdef public object _config
     cdef public object _keeper
     cdef public object _loop
@@ -34,17 +43,17 @@ cdef class Sender:
     @cython.locals(batch=Batch, story=Story, connected_at=double, paused_until=double)
     cdef _tell_stories(self, object shipments, object node_id, double now)
     @cython.locals(
-        now=double, size=Py_ssize_t, queue=PartitionQueue, batch=Batch, following=Batch,
+        size=Py_ssize_t, queue=PartitionQueue, batch=Batch, following=Batch,
         shipments=list, again=list
     )
-    cpdef list _collect(self, object node_id, object line)
+    cpdef list _collect(self, object node_id, object line, double now)
     @cython.locals(head=Batch, batch=Batch)
     cpdef Batch _sendable(self, PartitionQueue queue, double now)
     @cython.locals(queue=PartitionQueue, batch=Batch, now=double)
     cpdef _answered(self, object node_id, ProduceExchange exchange, object response, double sent_at)
     @cython.locals(sequences=SequenceState, story=Story)
     cpdef _settle(
-        self, PartitionQueue queue, Batch batch, object judgement, object error=*,
+        self, PartitionQueue queue, Batch batch, object judgement, double now, object error=*,
         long long base_offset=*, long long log_append_time_ms=*
     )
     cpdef _go_on(self, PartitionQueue queue)

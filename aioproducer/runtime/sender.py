@@ -38,6 +38,10 @@ from aioproducer.wire.messages.produce import ProducePartitionResponse, ProduceR
 
 logger = logging.getLogger("aioproducer")
 
+# Members asked of an enum's class cost a search each time in CPython 3.11.
+_DELIVER = Ruling.DELIVER
+_RETRY = Ruling.RETRY
+_SPLIT = Ruling.SPLIT
 
 _LAST_PRODUCE_WITH_NAMES = 12
 _FIRST_PRODUCE_THAT_ADDS = 12
@@ -143,11 +147,11 @@ class Sender:
         if self._config.enable_idempotence and self._keeper.identity is None:
             self._keeper.want()
             return None
-        shipments = self._collect(node_id, line)
+        now = self._loop.time()
+        shipments = self._collect(node_id, line, now)
         if not shipments:
             return None
         config = self._config
-        now = self._loop.time()
         try:
             exchange = ProduceExchange(
                 shipments,
@@ -187,9 +191,8 @@ class Sender:
             return _FIRST_PRODUCE_THAT_ADDS - 1
         return None if exchange.has_topic_ids else _LAST_PRODUCE_WITH_NAMES
 
-    def _collect(self, node_id: int, line: deque[PartitionQueue]) -> list[Shipment]:
+    def _collect(self, node_id: int, line: deque[PartitionQueue], now: float) -> list[Shipment]:
         """Take batches in turn from the partitions that stand in line, oldest turn first."""
-        now = self._loop.time()
         shipments: list[Shipment] = []
         size = 0
         again: list[PartitionQueue] = []
@@ -266,14 +269,15 @@ class Sender:
 
     def _written(self, exchange: ProduceExchange) -> None:
         if exchange.acks == 0:
+            now = self._loop.time()
             for queue, batch in exchange.shipments:
-                self._settle(queue, batch, DELIVER)
+                self._settle(queue, batch, DELIVER, now)
 
     def _answered(
         self, node_id: int, exchange: ProduceExchange, response: ProduceResponse, sent_at: float
     ) -> None:
         manager = self._cluster.manager(node_id)
-        if manager is not None:
+        if manager is not None and response.throttle_time_ms:
             manager.throttle(response.throttle_time_ms)
         now = self._loop.time()
         self._meters.answered(
@@ -289,8 +293,9 @@ class Sender:
             try:
                 if not answer.error_code:
                     self._settle(
-                        queue, batch, DELIVER, None, answer.base_offset, answer.log_append_time_ms
-                    )
+                        queue, batch, DELIVER, now, None,
+                        answer.base_offset, answer.log_append_time_ms,
+                    )  # fmt: skip
                     continue
                 self._judge(queue, batch, answer)
             except Exception as error:  # noqa: BLE001 - the other partitions go on
@@ -306,8 +311,9 @@ class Sender:
     def _refused(self, shipments: Sequence[Shipment], error: ProducerError) -> None:
         """Fail what this broker's versions cannot carry."""
         judgement = Judgement(Ruling.FAIL, breaks_sequence=self._config.enable_idempotence)
+        now = self._loop.time()
         for queue, batch in shipments:
-            self._settle(queue, batch, judgement, error=error.replica())
+            self._settle(queue, batch, judgement, now, error.replica())
 
     def _give_up(self, shipments: Sequence[Shipment], error: Exception) -> None:
         """Fail what an unexpected exception hit, so that nothing else suffers from it."""
@@ -326,13 +332,14 @@ class Sender:
                 self._ledger.failed(batch, failure.replica())
 
     def _lost(self, exchange: ProduceExchange, error: ProducerError) -> None:
-        self._meters.producer.at(self._loop.time()).produce_lost += 1
+        now = self._loop.time()
+        self._meters.producer.at(now).produce_lost += 1
         for queue, batch in exchange.shipments:
             judgement = judge_lost(queue.sequences, retries_left=self._retries_left(batch))
             # A copy each: topic, partition and attempts are written into it.
             own = error.replica()
             own.attempts = batch.attempts + 1
-            self._settle(queue, batch, judgement, error=own)
+            self._settle(queue, batch, judgement, now, own)
 
     def _judge(self, queue: PartitionQueue, batch: Batch, answer: ProducePartitionResponse) -> None:
         """Do what the broker's error means."""
@@ -358,13 +365,14 @@ class Sender:
             if blamed and len(blamed) < batch.count and self._retries_left(batch):
                 self._salvage(queue, batch, code, blamed)
                 return
-        self._settle(queue, batch, judgement, error)
+        self._settle(queue, batch, judgement, self._loop.time(), error)
 
     def _settle(
         self,
         queue: PartitionQueue,
         batch: Batch,
         judgement: Judgement,
+        now: float,
         error: ProducerError | None = None,
         base_offset: int = -1,
         log_append_time_ms: int = -1,
@@ -378,17 +386,18 @@ class Sender:
         batch.last_error = error
         story = batch.fate.story
         if story is not None:
-            story.returns(self._loop.time(), error)
-        if judgement.ruling is Ruling.DELIVER:
+            story.returns(now, error)
+        ruling = judgement.ruling
+        if ruling is _DELIVER:
             queue.answered(batch)
             if sequences is not None:
                 sequences.acknowledged(batch)
-            self._ledger.delivered(batch, base_offset, log_append_time_ms)
+            self._ledger.delivered(batch, base_offset, log_append_time_ms, now)
         elif batch.expired:
             self._bury(queue, batch)
-        elif judgement.ruling is Ruling.RETRY:
+        elif ruling is _RETRY:
             self._retry(queue, batch)
-        elif judgement.ruling is Ruling.SPLIT:
+        elif ruling is _SPLIT:
             self._split(queue, batch)
         else:
             self._dismiss(queue, batch, judgement, error)

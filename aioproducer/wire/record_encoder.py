@@ -2,9 +2,9 @@
 """Encode one record of a version 2 batch. Runs once per record: measured code.
 
 Three ideas carry it: the varints of small numbers are looked up instead of computed, what is small
-is joined in one call instead of field by field, and the value is left where it is until its batch
-is closed. A number outside the table makes the lookup raise IndexError, so the usual case pays for
-no range check.
+is joined in one call instead of field by field, and a large value is left where it is until its
+batch is closed. A number outside the table makes the lookup raise IndexError, so the usual case
+pays for no range check.
 """
 
 from __future__ import annotations
@@ -29,34 +29,70 @@ _VARINTS = [_varint(value) for value in range(_TABLE_SIZE)]
 _ATTRIBUTES_AND_DELTAS = [b"\x00" + varint for varint in _VARINTS]
 _NULL = b"\x01"
 NO_HEADERS = b"\x00"
+# Copying a value of this size costs more than three more parts to join when the batch is closed.
+_JOINED_BELOW = 512
 
 # KafkaProducer refuses records by this bound, not by their exact size: so do we.
 _MAX_RECORD_OVERHEAD = 21
 
 
-def encode_head(
-    timestamp_delta: int, offset_delta: int, key: Buffer | None, value_size: int
-) -> bytes:
-    """Return what stands between a record's length and its value, of which a size of -1 is null.
+def append_parts(
+    parts: list[bytes],
+    timestamp_delta: int,
+    offset_delta: int,
+    key: Buffer | None,
+    value: bytes | None,
+    tail: bytes,
+) -> int:
+    """Append a record to ``parts``, its length in front, and return how many bytes it takes.
 
     The deltas count from the first record; the one of the timestamp may be negative, that of the
-    offset may not. A memoryview must be contiguous and of single bytes, for its size is taken by
-    ``len()``.
+    offset may not. ``tail`` is what ``encode_tail()`` made of the headers. A memoryview must be
+    contiguous and of single bytes, for its size is taken by ``len()``. Nothing is appended when
+    this raises.
     """
+    body = value or b""
     try:
         if timestamp_delta < 0:
             raise IndexError  # a negative subscript would count from the end
-        return inlined.join(
-            (
-                _ATTRIBUTES_AND_DELTAS[timestamp_delta],
-                _VARINTS[offset_delta],
-                _NULL if key is None else _VARINTS[len(key)],
-                key or b"",
-                _NULL if value_size < 0 else _VARINTS[value_size],
-            )
-        )
+        deltas = _ATTRIBUTES_AND_DELTAS[timestamp_delta]
+        offset = _VARINTS[offset_delta]
+        key_size = _NULL if key is None else _VARINTS[len(key)]
+        key_bytes = b"" if key is None else key if type(key) is bytes else bytes(key)
+        value_size = _NULL if value is None else _VARINTS[len(body)]
+        size = len(deltas) + len(offset) + len(key_size) + len(key_bytes) + len(value_size)
+        size += len(body) + len(tail)
+        prefix = _VARINTS[size]
     except IndexError:
-        return _encode_any_head(timestamp_delta, offset_delta, key, value_size)
+        return _append_any(parts, timestamp_delta, offset_delta, key, value, tail)
+    if len(body) < _JOINED_BELOW:
+        parts.append(
+            inlined.join(prefix, deltas, offset, key_size, key_bytes, value_size, body, tail)
+        )
+    else:
+        parts.append(
+            inlined.join(prefix, deltas, offset, key_size, key_bytes, value_size, b"", b"")
+        )
+        parts.append(body)
+        parts.append(tail)
+    return len(prefix) + size
+
+
+def _append_any(
+    parts: list[bytes],
+    timestamp_delta: int,
+    offset_delta: int,
+    key: Buffer | None,
+    value: bytes | None,
+    tail: bytes,
+) -> int:
+    """Append a record that has a number outside the table."""
+    head = _encode_any_head(timestamp_delta, offset_delta, key, -1 if value is None else len(value))
+    body = value or b""
+    size = len(head) + len(body) + len(tail)
+    prefix = _varint(size)
+    parts += (prefix, head, body, tail)
+    return len(prefix) + size
 
 
 def encode_tail(headers: Sequence[tuple[str, Buffer | None]]) -> bytes:
@@ -69,26 +105,6 @@ def encode_tail(headers: Sequence[tuple[str, Buffer | None]]) -> bytes:
         return _encode_any_headers(headers)
 
 
-def encode_record(
-    timestamp_delta: int,
-    offset_delta: int,
-    key: Buffer | None,
-    value: Buffer | None,
-    headers: Sequence[tuple[str, Buffer | None]],
-) -> bytes:
-    """Return a record without its length, which goes in front of it."""
-    head = encode_head(timestamp_delta, offset_delta, key, -1 if value is None else len(value))
-    return b"".join((head, value or b"", encode_tail(headers)))
-
-
-def size_prefix(size: int) -> bytes:
-    """Return what goes in front of a record of ``size`` bytes."""
-    try:
-        return _VARINTS[size]
-    except IndexError:
-        return _varint(size)
-
-
 def append_record(
     out: bytearray,
     timestamp_delta: int,
@@ -98,9 +114,10 @@ def append_record(
     headers: Sequence[tuple[str, Buffer | None]],
 ) -> None:
     """Append a record to ``out``, its length in front. Nothing is appended when this raises."""
-    record = encode_record(timestamp_delta, offset_delta, key, value, headers)
-    out += size_prefix(len(record))
-    out += record
+    parts: list[bytes] = []
+    body = None if value is None else bytes(value)
+    append_parts(parts, timestamp_delta, offset_delta, key, body, encode_tail(headers))
+    out += b"".join(parts)
 
 
 def record_size_bound(

@@ -45,7 +45,7 @@ class Book:
 async def test_a_delivered_batch_is_settled_counted_and_paid_back() -> None:
     book = Book()
     batch = book.open()
-    book.ledger.delivered(batch, 40, -1)
+    book.ledger.delivered(batch, 40, -1, 1.0)
     assert batch.fate.base_offset == 40
     assert batch.fate.count == 2
     assert (book.ledger.records_delivered, book.ledger.batches_delivered) == (2, 1)
@@ -82,7 +82,7 @@ async def test_on_the_wire_its_memory_stays_taken_until_the_answer() -> None:
     batch.fate.quiet = True
     assert book.budget.held > 0
     batch.expired = True
-    book.ledger.delivered(batch, 40, -1)
+    book.ledger.delivered(batch, 40, -1, 1.0)
     assert book.budget.held == 0
     assert (book.ledger.records_delivered, book.ledger.records_failed) == (0, 2)
 
@@ -100,7 +100,7 @@ async def test_a_flush_ends_with_the_last_of_its_batches() -> None:
     first, second = book.open(), book.open()
     flush = book.flush()
     later = book.open()
-    book.ledger.delivered(first, 0, -1)
+    book.ledger.delivered(first, 0, -1, 1.0)
     assert not flush.done.done()
     book.ledger.failed(second, ProducerError("no"))
     second.fate.quiet = True
@@ -120,7 +120,7 @@ async def test_a_flush_follows_a_record_into_its_batch() -> None:
     batch = book.open()
     book.ledger.moved(waiting, (batch.fate,))
     assert flush.remaining == {batch.fate}
-    book.ledger.delivered(batch, 0, -1)
+    book.ledger.delivered(batch, 0, -1, 1.0)
     assert flush.done.done()
 
 
@@ -138,7 +138,7 @@ async def test_and_a_batch_into_its_parts() -> None:
     book.ledger.divided(batch, parts, fates)
     assert not flush.done.done()
     for part in parts:
-        book.ledger.delivered(part, 0, -1)
+        book.ledger.delivered(part, 0, -1, 1.0)
     assert flush.done.done()
     assert (book.budget.held, book.ledger.records_delivered) == (0, 2)
 
@@ -154,7 +154,7 @@ async def test_refused_records_have_failed_deliveries() -> None:
 
 async def test_the_report_tells_the_abandoned_apart() -> None:
     book = Book()
-    book.ledger.delivered(book.open(), 0, -1)
+    book.ledger.delivered(book.open(), 0, -1, 1.0)
     for _ in range(2):
         batch = book.open()
         book.ledger.failed(batch, ProducerError("no"))
@@ -180,7 +180,7 @@ async def test_settling_stops_the_clock() -> None:
     failed.fate.quiet = True
     clock = StoppedClock()
     delivered.clock = failed.clock = clock
-    book.ledger.delivered(delivered, 0, -1)
+    book.ledger.delivered(delivered, 0, -1, 1.0)
     book.ledger.failed(failed, ProducerError("no"))
     assert clock.stopped == [delivered, failed]
     assert delivered.clock is failed.clock is None

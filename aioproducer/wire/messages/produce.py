@@ -74,8 +74,7 @@ class ProduceTopicResponse(NamedTuple):
     partitions: tuple[ProducePartitionResponse, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ProduceResponse:
+class ProduceResponse(NamedTuple):
     topics: tuple[ProduceTopicResponse, ...]
     throttle_time_ms: int = 0
     node_endpoints: tuple[Broker, ...] = ()
@@ -99,16 +98,16 @@ class ProduceResponse:
                 topic_id = reader.uuid()
             else:
                 name = reader.string(True)
-            topics.append(ProduceTopicResponse(name, topic_id, _flexible_rows(reader)))
+            topics.append(_new_row(ProduceTopicResponse, (name, topic_id, _flexible_rows(reader))))
             reader.tagged_fields()
         throttle_time_ms = reader.int32()
         endpoints = reader.tagged_fields().get(_NODE_ENDPOINTS)
-        return cls(
-            tuple(topics), throttle_time_ms, () if endpoints is None else _endpoints(endpoints)
-        )
+        known = () if endpoints is None else _endpoints(endpoints)
+        return _new_row(cls, (tuple(topics), throttle_time_ms, known))
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as other messages are: that makes each many times dearer.
+@dataclass(slots=True)
 class ProduceRequest:
     API_KEY: ClassVar[ApiKey] = ApiKey.PRODUCE
     Response: ClassVar[type[ProduceResponse]] = ProduceResponse
