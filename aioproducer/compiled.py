@@ -22,10 +22,11 @@ from types import ModuleType
 
 VARIABLE = "AIOPRODUCER_PURE"
 HOT = (
-    "awaitable", "core.batch", "core.memory_budget", "core.murmur2", "core.partition_queue",
-    "core.produce_exchange", "core.producer_identity", "core.topic_queues", "delivery",
-    "runtime.delivery_clock", "runtime.intake", "runtime.ledger", "runtime.sender", "send_path",
-    "story", "wire.record_batch", "wire.record_encoder",
+    "awaitable", "core.batch", "core.broker_protocol", "core.memory_budget", "core.meters",
+    "core.murmur2", "core.partition_queue", "core.produce_exchange", "core.producer_identity",
+    "core.sampling", "core.topic_queues", "delivery", "runtime.delivery_clock", "runtime.intake",
+    "runtime.ledger", "runtime.sender", "send_path", "story", "wire.framing",
+    "wire.messages.produce", "wire.primitives", "wire.record_batch", "wire.record_encoder",
 )  # fmt: skip
 """The modules that are compiled where that can be done: all of them, or none."""
 

@@ -17,6 +17,7 @@ from aioproducer.wire.record_batch import HEADER_SIZE
 _MOST_LEAVING = 16
 _SIZE = Sealed.SIZE
 _LINGER = Sealed.LINGER
+_EXPEDITE = Sealed.EXPEDITE
 
 
 class ProducerSample(Sample):
@@ -269,17 +270,20 @@ class Meters:
         if age > producer.ack_time_max:
             producer.ack_time_max = age
         producer.ack_times[bucket_of(age)] += count
-        self.topic(batch.topic, now).ack_records += count
+        topic = self.topic(batch.topic, now)
+        topic.ack_records += count
 
     def failed(self, topic: str, count: int, now: float) -> None:
         """Count records that finally failed."""
         self.producer.at(now).records_failed += count
-        self.topic(topic, now).records_failed += count
+        of_topic = self.topic(topic, now)
+        of_topic.records_failed += count
 
     def retried(self, batch: Batch, now: float) -> None:
         """Count a batch that goes back to be sent again."""
         self.producer.at(now).records_retried += batch.count
-        self.topic(batch.topic, now).records_retried += batch.count
+        topic = self.topic(batch.topic, now)
+        topic.records_retried += batch.count
 
     # The waiting room
 
@@ -311,10 +315,10 @@ def _leaves_first(
         producer.sealed_size += 1
     elif why is _LINGER:
         producer.sealed_linger += 1
+    elif why is _EXPEDITE:
+        producer.sealed_expedite += 1
     elif why is Sealed.FLUSH:
         producer.sealed_flush += 1
-    elif why is Sealed.EXPEDITE:
-        producer.sealed_expedite += 1
     elif why is Sealed.IDLE:
         producer.sealed_idle += 1
     else:

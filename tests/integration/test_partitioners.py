@@ -184,7 +184,7 @@ async def test_records_without_key_stick_to_a_partition_for_a_batch(
 ) -> None:
     """Full batches instead of scattered records (KIP-794): long runs, then another partition."""
     name = topic(6)
-    async with AsyncProducer(bootstrap, batch_size=4000, linger_ms=20) as producer:
+    async with AsyncProducer(bootstrap, batch_size=4000, linger_ms=2000) as producer:
         await producer.warm_up([name])
         deliveries = []
         for number in range(3000):

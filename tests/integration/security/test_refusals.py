@@ -32,7 +32,8 @@ Options = dict[str, Any]
 async def refusal_of(
     secure: SecureCluster, listener: str, kind: type[ProducerError], **options: Any
 ) -> ProducerError:
-    async with AsyncProducer(secure.bootstrap(listener), max_block_ms=3000, **options) as producer:
+    options = {"max_block_ms": 40_000, **options}
+    async with AsyncProducer(secure.bootstrap(listener), **options) as producer:
         with pytest.raises(kind) as refusal:
             await producer.send("anything", b"v")
     error: ProducerError = refusal.value
@@ -95,8 +96,8 @@ async def test_each_refusal_is_fast_final_and_says_what_to_change(secure: Secure
         assert "127.0.0.1:" in str(error), what
         assert not error.retriable, what
         assert "wr0ng" not in str(error), what
-        # Long before the three seconds that a record may wait.
-        assert time.monotonic() - started < 2.5, what
+        # Long before the forty seconds that a record may wait.
+        assert time.monotonic() - started < 20, what
 
 
 async def test_what_might_be_a_broker_in_trouble_waits_but_says_what_it_may_be(

@@ -1,0 +1,2 @@
+cdef class Sample:
+    cdef public double start
