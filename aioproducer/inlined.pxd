@@ -66,23 +66,6 @@ cdef inline object row(type kind, tuple values):
     return made
 
 
-cdef inline object row6(type kind, object a, object b, object c, object d, object e, object f):
-    made = (<_TypeSlots*>kind).tp_alloc(kind, 6)
-    Py_INCREF(a)
-    PyTuple_SET_ITEM(made, 0, a)
-    Py_INCREF(b)
-    PyTuple_SET_ITEM(made, 1, b)
-    Py_INCREF(c)
-    PyTuple_SET_ITEM(made, 2, c)
-    Py_INCREF(d)
-    PyTuple_SET_ITEM(made, 3, d)
-    Py_INCREF(e)
-    PyTuple_SET_ITEM(made, 4, e)
-    Py_INCREF(f)
-    PyTuple_SET_ITEM(made, 5, f)
-    return made
-
-
 # Bytes objects keep their bytes aligned, and setup.py compiles nothing where words are big-endian.
 cdef inline const unsigned int* words(bytes data, Py_ssize_t count):
     return <const unsigned int*><const unsigned char*>data

@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct
 import threading
 import time
-from typing import Any
 
 Buffer = bytes | bytearray | memoryview
 
@@ -24,11 +23,6 @@ def join(a: bytes, b: bytes, c: bytes, d: bytes, e: bytes, f: bytes, g: bytes, h
 
 row = tuple.__new__
 """Return a named tuple of a type past its constructor, which is a Python function."""
-
-
-def row6(kind: type, a: object, b: object, c: object, d: object, e: object, f: object) -> Any:
-    """Return a named tuple of six, past its constructor."""
-    return tuple.__new__(kind, (a, b, c, d, e, f))
 
 
 def time_ms() -> int:

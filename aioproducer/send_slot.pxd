@@ -36,6 +36,12 @@ cdef inline int step(PyObject* steps, PyObject* value, PyObject** result) except
     return 0
 
 
+cdef inline object steps(Delivery delivery):
+    cdef Steps made = Steps.__new__(Steps)
+    made._delivery = delivery
+    return made
+
+
 cdef inline fill(type kind):
     aioproducer_async_slots.am_send = step
     (<_TypeWithAsync*>kind).tp_as_async = &aioproducer_async_slots

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from aioproducer import inlined
 from aioproducer.core.murmur2 import murmur2
 from aioproducer.core.produce_exchange import Shipment
-from aioproducer.records import RecordMetadata
 from aioproducer.wire.record_batch import decode_records
 from aioproducer.wire.record_encoder import NO_HEADERS, append_parts, append_record
 from tests.core.makers import make_batch, make_queue
@@ -30,12 +29,6 @@ def test_a_row_is_the_named_tuple_that_its_constructor_makes() -> None:
     queue = make_queue()
     batch = make_batch(queue)
     assert inlined.row(Shipment, (queue, batch)) == Shipment(queue, batch)
-
-
-def test_a_row_of_six_is_one_too() -> None:
-    row = RecordMetadata("orders", 1, 2, 3, 4, 5)
-    assert inlined.row6(RecordMetadata, *row) == row
-    assert type(inlined.row6(RecordMetadata, *row)) is RecordMetadata
 
 
 def test_milliseconds_are_those_of_the_wall_clock() -> None:
