@@ -41,7 +41,6 @@ ELSEWHERE = {
     "send_path.py": "tests/test_producer_unit.py",
     "cli/load.py": "tests/cli/test_demo.py",
     "cli/perf_clients.py": "tests/integration/cli/test_perf_command.py",
-    "cli/perf_processes.py": "tests/integration/cli/test_perf_command.py",
     "runtime/intake.py": "tests/runtime/test_intake.py",
     "runtime/timers.py": "tests/runtime/test_broker_connection.py",
 }

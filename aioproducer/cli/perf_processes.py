@@ -69,7 +69,8 @@ def run_in_processes(
         for job in jobs:
             ours, theirs = context.Pipe()
             process = context.Process(target=_work, args=(job, theirs), daemon=True)
-            process.start()
+            with _ignored(signal.SIGINT):
+                process.start()
             theirs.close()
             team.join(ours, process)
         while team.is_busy and signals.count < 2:
@@ -80,6 +81,16 @@ def run_in_processes(
         team.end()
     team.outcome.interrupted = team.outcome.interrupted or bool(signals.count)
     return team.outcome
+
+
+@contextmanager
+def _ignored(number: signal.Signals) -> Iterator[None]:
+    """Ignore a signal; so does, from its first moment, what is started meanwhile."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 class _Team:
@@ -170,8 +181,7 @@ class _Team:
 
 def _work(job: PerfJob, connection: Connection) -> None:
     """Be one of the processes."""
-    # Ctrl-C reaches every process of a terminal; what to do is the parent's word.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # SIGINT is ignored: it reaches every process of a terminal; what to do is the parent's word.
     try:
         outcome = run_on(job.loop, _obey(job, connection))
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent reports it
