@@ -61,6 +61,7 @@ async def _look(lab: str, folder: Path) -> None:
 
 async def _until_it_moves(tab: Tab) -> None:
     """Push, and again if a run was over before the page had looked."""
+    await _push(tab, "high-throughput")
     deadline = time.monotonic() + PATIENCE
     button = "document.querySelector('[data-run=high-throughput] button')"
     while not await tab.value(f"{_NUMBER.format('rate')} > 0 && {_layers('throughput')}"):
