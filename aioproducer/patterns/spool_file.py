@@ -28,10 +28,12 @@ from aioproducer.patterns.spool_format import (
     frames,
 )
 
-LOCK_SECONDS = 10.0
-"""How long to wait for another process that appends or compacts."""
+LOCK_SECONDS = 30.0
+"""How long to wait for other processes that append, or for one that compacts."""
 
-_POLL_SECONDS = 0.005
+_POLL_SECONDS = 0.0005
+# Between two appends: whoever polls for the lock would else never find it free.
+_GAP_SECONDS = 0.002
 _JOURNAL_ENTRY = 9
 _DONE, _MAYBE = b"D", b"M"
 _COPY_AT_ONCE = 1 << 20
@@ -107,9 +109,12 @@ class SpoolFile:
             if self._fd < 0:
                 self._fd = _open(self.path)
             with _lock(self._fd, deadline):
-                if _is_at(self._fd, self.path):
+                is_there = _is_at(self._fd, self.path)
+                if is_there:
                     yield self._fd
-                    return
+            if is_there:
+                time.sleep(_GAP_SECONDS)
+                return
             self.close()
 
 
