@@ -20,6 +20,7 @@ from aioproducer import (
     CloseReport,
     ConfigurationError,
     DeadLetterError,
+    Delivery,
     FlushTimeoutError,
     Header,
     MetricKind,
@@ -103,6 +104,8 @@ class DeadLetters(ProducerWrapper[K, V]):
         self._forced: asyncio.Task[CloseReport] | None = None
         self._has_ended = False
         self._taken: set[str] = set()
+        # Of each batch under way the records sent through here: one of them is watched for all.
+        self._batches: dict[object, list[tuple[LetterDelivery, tuple[Any, ...]]]] = {}
         self._context = contextvars.Context()
         self._said: dict[str, tuple[float, int]] = {}
         self.sent = 0
@@ -148,7 +151,8 @@ class DeadLetters(ProducerWrapper[K, V]):
             topic, value, key=key, partition=partition, timestamp_ms=timestamp_ms,
             headers=headers, timeout=timeout,
         )  # fmt: skip
-        return self._follow(sent, (value, key, partition, timestamp_ms, headers, time.time()))
+        given = (value, key, partition, timestamp_ms, headers, time.time())
+        return self._follow(sent, given, timeout)
 
     def try_send(
         self,
@@ -176,13 +180,37 @@ class DeadLetters(ProducerWrapper[K, V]):
             self._taken.clear()
         self._taken.add(topic)
 
-    def _follow(self, sent: AnyDelivery, given: tuple[Any, ...]) -> LetterDelivery:
+    def _follow(
+        self, sent: AnyDelivery, given: tuple[Any, ...], timeout: float | None = None
+    ) -> LetterDelivery:
         if isinstance(given[0], _BUFFERS) or isinstance(given[1], _BUFFERS):
             given = Given(*given).copied()
-        outer = LetterDelivery(loop=sent.get_loop())
-        outer._sent = sent
-        sent.add_done_callback(partial(self._settled, outer, given), context=self._context)
+        outer = LetterDelivery(sent)
+        # One with a time of its own may fail before its batch.
+        batch = sent.batch if timeout is None and isinstance(sent, Delivery) else None
+        if batch is None:
+            self._follow_alone(outer, given)
+            return outer
+        mates = self._batches.get(batch)
+        if mates is None:
+            mates = self._batches[batch] = []
+            assert isinstance(sent, Delivery)
+            sent.twin().add_done_callback(
+                partial(self._batch_settled, batch), context=self._context
+            )
+        mates.append((outer, given))
         return outer
+
+    def _follow_alone(self, outer: LetterDelivery, given: tuple[Any, ...]) -> None:
+        outer._sent.add_done_callback(partial(self._settled, outer, given), context=self._context)
+
+    def _batch_settled(self, batch: object, twin: object) -> None:
+        for outer, given in self._batches.pop(batch):
+            if outer._sent.done():
+                self._settled(outer, given, outer._sent)
+            else:
+                # The batch was divided, and this one's part is not done.
+                self._follow_alone(outer, given)
 
     def _settled(self, outer: LetterDelivery, given: tuple[Any, ...], sent: Any) -> None:
         error: ProducerError | None = sent.failure

@@ -21,10 +21,14 @@ class LetterDelivery(asyncio.Future[RecordMetadata]):
     dead letter, all the same.
     """
 
-    kept: RecordMetadata | str | None = None
-    failure: ProducerError | None = None
-    """The record's own error once it has failed; looking at it counts as nobody's having looked."""
-    _sent: AnyDelivery
+    __slots__ = ("_sent", "failure", "kept")
+
+    def __init__(self, sent: AnyDelivery) -> None:
+        super().__init__(loop=sent.get_loop())
+        self._sent = sent
+        self.kept: RecordMetadata | str | None = None
+        # The record's own error once it has failed; looking at it is not to have looked.
+        self.failure: ProducerError | None = None
 
     @property
     def topic(self) -> str:

@@ -49,6 +49,7 @@ from tests.runtime.world import now, values_of, virtual_loop
 
 Letters = DeadLetters[Any, Any]
 TOPIC_AUTHORIZATION_FAILED = 29
+INVALID_RECORD = 87
 
 OPTIONS: dict[str, Any] = {
     "linger_ms": 5,
@@ -188,6 +189,42 @@ async def test_letters_keep_the_order_of_their_records_and_turns_are_given() -> 
         sent = [letters.send("bad", b"%d" % n) for n in range(1_000)]
         await asyncio.wait(sent)
     assert values_of(world.cluster, "bad.dead-letters") == [b"%d" % n for n in range(1_000)]
+
+
+async def test_of_a_batch_only_what_fails_becomes_a_letter() -> None:
+    """A broker names one record (KIP-467); the others are sent again without it."""
+    world = World("good.dead-letters")
+    verbs = [Verb(code=INVALID_RECORD, record_errors=[(1, "unfit")])]
+    world.cluster.choose = lambda broker, partition: verbs.pop() if verbs else None
+    async with world.letters({"linger_ms": 100}) as letters:
+        await letters.warm_up(["good"])
+        sent = [letters.send("good", b"%d" % n) for n in range(3)]
+        await asyncio.wait(sent)
+        assert [delivery.failure is None for delivery in sent] == [True, False, True]
+        assert sent[0].result().offset == 0
+        assert sent[2].result().offset == 1
+        assert letters._batches == {}
+    assert values_of(world.cluster, "good") == [b"0", b"2"]
+    assert values_of(world.cluster, "good.dead-letters") == [b"1"]
+
+
+async def test_a_record_with_a_timeout_of_its_own_does_not_wait_for_its_batch() -> None:
+    world = World("good.dead-letters")
+    async with world.letters({"delivery_timeout_ms": 60_000}) as letters:
+        await letters.send("good", b"0")
+        world.cluster.brokers[1].stop()
+        patient, hasty = letters.send("good", b"1"), letters.send("good", b"2", timeout=1)
+        await asyncio.sleep(1.5)
+        assert letters.pending == 1
+        world.cluster.brokers[1].start()
+        await patient
+        with pytest.raises(DeliveryTimeoutError):
+            await hasty
+        assert letters.sent == 1
+    (record,) = world.records("good.dead-letters")
+    # It was given up, not taken back: both are there, and the letter says that it may be so.
+    assert dict(record.headers)["failure.persisted"] == b"maybe"
+    assert values_of(world.cluster, "good") == [b"0", b"1", b"2"]
 
 
 async def test_one_that_was_on_its_way_is_marked() -> None:
