@@ -13,7 +13,7 @@ from aioproducer.wire.compression import Compressor
 
 Prepared = Callable[[PartitionQueue, Batch, ProducerError | None], None]
 
-THREAD_PAYS_FROM_NS = 100_000
+THREAD_PAYS_FROM_NS = 200_000
 """Above this a codec would hold the loop for longer than a hop to a worker thread costs."""
 
 

@@ -70,6 +70,8 @@ class BrokerConnection(asyncio.BufferedProtocol):
         self._is_counted = False
         self.throttled_until = 0.0
         self.last_used = self._loop.time()
+        # Bytes of the last request.
+        self.last_size = 0
         self.closed: asyncio.Future[ProducerError] = self._loop.create_future()
         # What the broker said of itself; set by whoever negotiates.
         self.announced: ApiVersionsResponse | None = None
@@ -152,7 +154,7 @@ class BrokerConnection(asyncio.BufferedProtocol):
         buffers = self.protocol.send(
             request, version, now, (answered, lost), expect_answer=expect_answer
         )
-        size = sum(map(len, buffers))
+        self.last_size = size = sum(map(len, buffers))
         sample = self._meter.at(now)
         sample.requests += 1
         sample.request_bytes += size

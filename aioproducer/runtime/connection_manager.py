@@ -185,8 +185,8 @@ class ConnectionManager:
         """Write as many requests as there is room for, in one go."""
         buffers: list[bytes | bytearray | memoryview] = []
         unanswered: list[ProduceWork] = []
-        count = 0
-        while connection.has_room and count < _REQUESTS_PER_WRITE:
+        count = size = 0
+        while count < _REQUESTS_PER_WRITE and size < _BYTES_PER_WRITE and connection.has_room:
             work = source.next_work(self.node_id)
             if work is None:
                 break
@@ -194,6 +194,7 @@ class ConnectionManager:
                 continue
             buffers += bytes_of_work
             count += 1
+            size += connection.last_size
             if not work.expect_answer:
                 unanswered.append(work)
         if not buffers:
@@ -204,7 +205,7 @@ class ConnectionManager:
         connection.write(buffers)
         for work in unanswered:
             connection.when_written(work.written, work.lost)
-        if count == _REQUESTS_PER_WRITE:
+        if count == _REQUESTS_PER_WRITE or size >= _BYTES_PER_WRITE:
             self.schedule_drain()
 
     def _register(
@@ -441,3 +442,6 @@ class ConnectionManager:
 
 _REQUESTS_PER_WRITE = 64
 """A bound for acks=0, where no answer limits what is in flight."""
+
+_BYTES_PER_WRITE = 1 << 20
+"""After that many the loop has a turn: to make, check and copy them takes a millisecond or two."""
