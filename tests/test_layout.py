@@ -31,6 +31,8 @@ ELSEWHERE = {
     "compat/aiokafka/installed.py": "tests/compat/aiokafka/test_errors.py",
     "patterns/portal_jobs.py": "tests/patterns/test_thread_portal.py",
     "patterns/portal_session.py": "tests/patterns/test_thread_portal.py",
+    "patterns/circuit_guards.py": "tests/patterns/test_circuit_breaker.py",
+    "patterns/dead_letter_cases.py": "tests/patterns/test_dead_letters.py",
     "patterns/circuit_changes.py": "tests/patterns/test_circuit_breaker.py",
     "patterns/leaders.py": "tests/patterns/test_circuit_breaker.py",
     "patterns/letter_delivery.py": "tests/patterns/test_wrapper.py",

@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
@@ -25,9 +24,10 @@ from aioproducer import (
     RecordMetadata,
     Transaction,
 )
-from aioproducer.patterns.circuit import Circuit, CircuitRules, CircuitState, Moved
+from aioproducer.patterns.circuit import CircuitRules, CircuitState, Moved
 from aioproducer.patterns.circuit_changes import CircuitChange, CircuitChanges
 from aioproducer.patterns.circuit_failures import counts_as_failure
+from aioproducer.patterns.circuit_guards import Guard, LateWatch, Watch
 from aioproducer.patterns.leaders import Leaders
 from aioproducer.patterns.letter_delivery import AnyDelivery
 from aioproducer.patterns.wrapper import ProducerWrapper
@@ -86,12 +86,12 @@ class CircuitBreaker(ProducerWrapper[K, V]):
         self.counts = counts
         self._on_change = on_change
         self._changes = CircuitChanges()
-        self._guards: dict[str, _Guard] = {}
+        self._guards: dict[str, Guard] = {}
         self._sole = self._guard("") if scope == "producer" else None
         self._leaders: Leaders[K] | None = Leaders(self) if scope == "broker" else None
         self._loop: asyncio.AbstractEventLoop | None = None
         # Callbacks need none of the sender's; to copy it costs as much as the rest.
-        self._context = contextvars.Context()
+        self.context = contextvars.Context()
         self._opened = 0
         self._rejected = 0
         self._register_metrics(metrics)
@@ -146,7 +146,7 @@ class CircuitBreaker(ProducerWrapper[K, V]):
         """
         sole = self._sole
         if sole is not None and sole.circuit.state is _CLOSED:
-            watch: _Watch = sole.watch
+            watch: Watch = sole.watch
         else:
             try:
                 watch, partition = self._admit(topic, key, partition)
@@ -267,7 +267,7 @@ class CircuitBreaker(ProducerWrapper[K, V]):
 
     # Who passes
 
-    def _admit(self, topic: str, key: K | None, partition: int | None) -> tuple[_Watch, int | None]:
+    def _admit(self, topic: str, key: K | None, partition: int | None) -> tuple[Watch, int | None]:
         """Return who watches the record and where it goes; raises :exc:`CircuitOpenError`."""
         if self._sole is not None:
             return self._pass(self._sole, topic), partition
@@ -277,7 +277,7 @@ class CircuitBreaker(ProducerWrapper[K, V]):
 
     def _admit_to_broker(
         self, leaders: Leaders[K], topic: str, key: K | None, partition: int | None
-    ) -> tuple[_Watch, int | None]:
+    ) -> tuple[Watch, int | None]:
         now = self.now()
         if partition is None and key is not None:
             chosen = leaders.partition_of_key(topic, key)
@@ -285,7 +285,7 @@ class CircuitBreaker(ProducerWrapper[K, V]):
             chosen = partition
         if chosen is not None:
             node = leaders.leader(topic, chosen, now)
-            watch = _LateWatch(self) if node is None else self._pass(self._guard(node), topic)
+            watch = LateWatch(self) if node is None else self._pass(self._guard(node), topic)
             return watch, partition
         nodes = leaders.all(topic, now)
         guards = [self._guards[node] for node in nodes if node in self._guards]
@@ -294,7 +294,7 @@ class CircuitBreaker(ProducerWrapper[K, V]):
             or len(guards) < len(nodes)
             or any(guard.circuit.state is _CLOSED for guard in guards)
         ):
-            return _LateWatch(self), None
+            return LateWatch(self), None
         # None of its brokers is well: only a probe may pass, and it goes where it is due.
         for guard in guards:
             if guard.circuit.would_admit(now):
@@ -303,20 +303,20 @@ class CircuitBreaker(ProducerWrapper[K, V]):
         soonest = min(guards, key=lambda guard: guard.circuit.retry_after(now))
         return self._pass(soonest, topic), None
 
-    def _pass(self, guard: _Guard, topic: str | None) -> _Watch:
+    def _pass(self, guard: Guard, topic: str | None) -> Watch:
         circuit = guard.circuit
         if circuit.state is _CLOSED:
             return guard.watch
         now = self.now()
         ticket, moved = circuit.ask(now)
         if moved is not None:
-            self._moved(guard, moved, None)
+            self.moved(guard, moved, None)
         if ticket is None:
             self._rejected += 1
             raise self._refusal(guard, topic, now)
-        return _Watch(guard, ticket)
+        return Watch(guard, ticket)
 
-    def _refusal(self, guard: _Guard, topic: str | None, now: float) -> CircuitOpenError:
+    def _refusal(self, guard: Guard, topic: str | None, now: float) -> CircuitOpenError:
         of = f" of {self.scope} {guard.name}" if guard.name else ""
         wait = guard.circuit.retry_after(now)
         error = CircuitOpenError(
@@ -328,7 +328,7 @@ class CircuitBreaker(ProducerWrapper[K, V]):
         error.__cause__ = guard.opened_by
         return error
 
-    def _guard(self, name: str) -> _Guard:
+    def _guard(self, name: str) -> Guard:
         guard = self._guards.get(name)
         if guard is None:
             if len(self._guards) >= _MOST_IDLE:
@@ -336,10 +336,10 @@ class CircuitBreaker(ProducerWrapper[K, V]):
                 idle = [each for each in self._guards.values() if each.circuit.is_idle]
                 for each in idle:
                     del self._guards[each.name]
-            guard = self._guards[name] = _Guard(self, name)
+            guard = self._guards[name] = Guard(self, name)
         return guard
 
-    def guard_at(self, topic: str | None, partition: int | None) -> _Guard | None:
+    def guard_at(self, topic: str | None, partition: int | None) -> Guard | None:
         """Return who guards the broker that leads a partition, if that is known."""
         if self._leaders is None or topic is None or partition is None:
             return None
@@ -362,7 +362,8 @@ class CircuitBreaker(ProducerWrapper[K, V]):
 
     # What is told
 
-    def _moved(self, guard: _Guard, moved: Moved, error: ProducerError | None) -> None:
+    def moved(self, guard: Guard, moved: Moved, error: ProducerError | None) -> None:
+        """Tell of a change of state; for its guards."""
         guard.renew(error if moved.after is CircuitState.OPEN else None)
         is_open = moved.after is CircuitState.OPEN
         self._opened += is_open
@@ -409,134 +410,3 @@ class CircuitBreaker(ProducerWrapper[K, V]):
                  kind=MetricKind.TOTAL)  # fmt: skip
         register("rejected-total", lambda: self._rejected, "Records that were refused at once.",
                  kind=MetricKind.TOTAL, unit="records")  # fmt: skip
-
-
-class _Guard:
-    """A circuit, its name, and who watches the records that pass while it is closed."""
-
-    __slots__ = ("breaker", "circuit", "failed_with", "name", "opened_by", "watch")
-
-    def __init__(self, breaker: CircuitBreaker[Any, Any], name: str) -> None:
-        self.breaker = breaker
-        self.name = name
-        self.circuit = Circuit(breaker.rules)
-        self.opened_by: ProducerError | None = None
-        # The last error that counted: all records of a batch fail with it.
-        self.failed_with: ProducerError | None = None
-        self.watch = _Watch(self, self.circuit.ticket)
-
-    def renew(self, error: ProducerError | None) -> None:
-        """Note a change of state."""
-        self.opened_by = error if error is not None else self.opened_by
-        self.failed_with = None
-        if self.circuit.state is _CLOSED:
-            self.opened_by = None
-            self.watch = _Watch(self, self.circuit.ticket)
-
-    def told(self, ticket: int, error: ProducerError | None, records: int = 1) -> None:
-        """Count what became of records."""
-        breaker, circuit = self.breaker, self.circuit
-        if error is None:
-            moved = circuit.succeeded(ticket, breaker.now(), records)
-        elif self._is_same_batch(error):
-            moved = circuit.failed(ticket, breaker.now(), records, is_new=False)
-        elif breaker.does_count(error):
-            self.failed_with = error
-            moved = circuit.failed(ticket, breaker.now(), records)
-        else:
-            # The caller's mistake says nothing of the cluster.
-            circuit.lost(ticket)
-            return
-        if moved is not None:
-            breaker._moved(self, moved, error)
-
-    def _is_same_batch(self, error: ProducerError) -> bool:
-        last = self.failed_with
-        # Copies of one error have its very arguments.
-        return last is not None and (
-            error is last or (bool(error.args) and error.args is last.args)
-        )
-
-
-class _Watch:
-    """Tells a circuit what became of those who passed with one ticket.
-
-    Of a batch it watches one record, by a twin that its user cannot cancel, and counts the others.
-    """
-
-    __slots__ = ("batches", "guard", "ticket")
-
-    def __init__(self, guard: _Guard, ticket: int) -> None:
-        self.guard = guard
-        self.ticket = ticket
-        # How many records of each batch under way passed here.
-        self.batches: dict[object, int] = {}
-
-    def follow(self, delivery: AnyDelivery) -> None:
-        """Have it told what becomes of ``delivery``, with others of its batch if it has one."""
-        if not isinstance(delivery, Delivery) or (batch := delivery.batch) is None:
-            self.follow_alone(delivery)
-            return
-        counted = self.batches.get(batch)
-        if counted is not None:
-            self.batches[batch] = counted + 1
-            return
-        self.batches[batch] = 1
-        delivery.twin().add_done_callback(
-            partial(self.batch_settled, batch), context=self.guard.breaker._context
-        )
-
-    def follow_alone(self, delivery: AnyDelivery) -> None:
-        """Have it told what becomes of ``delivery`` by itself."""
-        delivery.add_done_callback(self.settled, context=self.guard.breaker._context)
-
-    def batch_settled(self, batch: object, twin: Any) -> None:
-        """Tell it what became of a batch; what one of its records failed with alone is not seen."""
-        self.guard.told(self.ticket, twin.failure, self.batches.pop(batch))
-
-    def settled(self, delivery: Any) -> None:
-        """Tell it what became of a record; of one whose wait was given up nobody tells."""
-        error = delivery.failure
-        if error is None and delivery.cancelled():
-            self.lost()
-        else:
-            self.guard.told(self.ticket, error)
-
-    def told(self, error: ProducerError | None, topic: str | None, partition: int | None) -> None:
-        """Tell it what became of a record."""
-        self.guard.told(self.ticket, error)
-
-    def lost(self) -> None:
-        """Tell it that nobody will tell."""
-        self.guard.circuit.lost(self.ticket)
-
-
-class _LateWatch(_Watch):
-    """Watches a record whose broker is not known before it has a partition."""
-
-    __slots__ = ("_breaker",)
-
-    def __init__(self, breaker: CircuitBreaker[Any, Any]) -> None:
-        self._breaker = breaker
-
-    def follow(self, delivery: AnyDelivery) -> None:
-        guard = self._breaker.guard_at(delivery.topic, delivery.partition)
-        if guard is not None:
-            guard.watch.follow(delivery)
-        else:
-            self.follow_alone(delivery)
-
-    def follow_alone(self, delivery: AnyDelivery) -> None:
-        delivery.add_done_callback(self.settled, context=self._breaker._context)
-
-    def settled(self, delivery: Any) -> None:
-        if not delivery.cancelled():
-            self.told(delivery.failure, delivery.topic, delivery.partition)
-
-    def told(self, error: ProducerError | None, topic: str | None, partition: int | None) -> None:
-        guard = self._breaker.guard_at(topic, partition)
-        if guard is not None:
-            guard.told(guard.watch.ticket, error)
-
-    def lost(self) -> None:
-        pass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import inspect
 import logging
 import os
 import time
@@ -18,7 +17,6 @@ from aioproducer import (
     AsyncProducer,
     CircuitOpenError,
     CloseReport,
-    ConfigurationError,
     DeadLetterError,
     Delivery,
     FlushTimeoutError,
@@ -28,11 +26,11 @@ from aioproducer import (
     ProducerError,
     Record,
 )
+from aioproducer.patterns.dead_letter_cases import Case, check, sender_like
 from aioproducer.patterns.dead_letter_topics import DEFAULT, DeadLetterTopics
 from aioproducer.patterns.letter_delivery import AnyDelivery, LetterDelivery
 from aioproducer.patterns.letters import DeadLetter, letter_of, to_record
 from aioproducer.patterns.salvage import Given, salvage
-from aioproducer.patterns.spool_file import check_spool
 from aioproducer.patterns.spool_writer import SpoolWriter
 from aioproducer.patterns.wrapper import ProducerWrapper
 
@@ -86,7 +84,7 @@ class DeadLetters(ProducerWrapper[K, V]):
         timeout: float = 30.0,
         metrics: str = "dead-letter",
     ) -> None:
-        _check(producer, topic, sender, spool, on_lost, timeout)
+        check(producer, topic, sender, spool, on_lost, timeout, refused=DeadLetters)
         super().__init__(producer)
         self._topics = None if topic is None else DeadLetterTopics(topic)
         self._sender = sender
@@ -95,8 +93,8 @@ class DeadLetters(ProducerWrapper[K, V]):
         self._on_lost = on_lost
         self._keep = keep
         self._timeout = timeout
-        self._cases: dict[_Case, None] = {}
-        self._failures: deque[_Case] = deque()
+        self._cases: dict[Case, None] = {}
+        self._failures: deque[Case] = deque()
         self._pump: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -219,7 +217,7 @@ class DeadLetters(ProducerWrapper[K, V]):
             if not sent.cancelled():
                 sent.exception()
             outer.failure = error
-            self._failed(_Case(outer, Given(*given), error))
+            self._failed(Case(outer, Given(*given), error))
         elif sent.cancelled():
             outer.cancel()
         elif not outer.done():
@@ -227,7 +225,7 @@ class DeadLetters(ProducerWrapper[K, V]):
 
     # From a failure to where its letter is kept
 
-    def _failed(self, case: _Case) -> None:
+    def _failed(self, case: Case) -> None:
         if not self._is_to_keep(case.error):
             case.outer.settle(case.error.replica(), is_handled=False)
             return
@@ -258,7 +256,7 @@ class DeadLetters(ProducerWrapper[K, V]):
                 self._own_sender.expedite()
             await asyncio.sleep(0)
 
-    async def _write(self, case: _Case) -> None:
+    async def _write(self, case: Case) -> None:
         try:
             case.letter = await self._letter(case)
             # What may go nowhere near the cluster: it was refused because that is away.
@@ -277,7 +275,7 @@ class DeadLetters(ProducerWrapper[K, V]):
             return
         delivery.add_done_callback(partial(self._posted, case), context=self._context)
 
-    async def _letter(self, case: _Case, *, asks: bool = True) -> DeadLetter:
+    async def _letter(self, case: Case, *, asks: bool = True) -> DeadLetter:
         topic, given = case.outer.topic, case.given
         parts = await salvage(self.innermost, topic, given, case.error, asks=asks)
         timestamp_ms = given.timestamp_ms
@@ -294,11 +292,11 @@ class DeadLetters(ProducerWrapper[K, V]):
         if self._sender is not None:
             return self._sender
         if self._own_sender is None:
-            self._own_sender = _sender_like(self.producer)
+            self._own_sender = sender_like(self.producer)
             await self._own_sender.start()
         return self._own_sender
 
-    def _posted(self, case: _Case, delivery: Any) -> None:
+    def _posted(self, case: Case, delivery: Any) -> None:
         error = delivery.failure
         if error is None and not delivery.cancelled():
             self.sent += case in self._cases
@@ -312,7 +310,7 @@ class DeadLetters(ProducerWrapper[K, V]):
         case.errors.append(error or ProducerError("the dead letter was cancelled"))
         self._spool(case)
 
-    def _spool(self, case: _Case) -> None:
+    def _spool(self, case: Case) -> None:
         if case not in self._cases:
             return
         if self._writer is None or case.letter is None:
@@ -329,7 +327,7 @@ class DeadLetters(ProducerWrapper[K, V]):
             return
         written.add_done_callback(partial(self._spooled, case), context=self._context)
 
-    def _spooled(self, case: _Case, written: asyncio.Future[None]) -> None:
+    def _spooled(self, case: Case, written: asyncio.Future[None]) -> None:
         assert self._writer is not None
         error = None if written.cancelled() else written.exception()
         if error is not None or written.cancelled():
@@ -340,7 +338,7 @@ class DeadLetters(ProducerWrapper[K, V]):
         self._say(logging.WARNING, "dead_letters.spooled", f"went to {self._writer.path}", case)
         self._kept(case, self._writer.path, self._writer.path)
 
-    def _kept(self, case: _Case, kept: Any, where: str) -> None:
+    def _kept(self, case: Case, kept: Any, where: str) -> None:
         error = case.error.replica()
         error.add_note(f"kept as a dead letter: {where}")
         for each in case.errors[1:]:
@@ -348,7 +346,7 @@ class DeadLetters(ProducerWrapper[K, V]):
         case.outer.kept = kept
         self._end(case, error, is_handled=True)
 
-    def _lose(self, case: _Case) -> None:
+    def _lose(self, case: Case) -> None:
         if case not in self._cases:
             return
         first = case.error
@@ -375,7 +373,7 @@ class DeadLetters(ProducerWrapper[K, V]):
                 logger.exception("[%s] on_lost() of dead letters raised", self.client_id)
         self._end(case, lost, is_handled=is_handled)
 
-    def _end(self, case: _Case, error: ProducerError, *, is_handled: bool) -> None:
+    def _end(self, case: Case, error: ProducerError, *, is_handled: bool) -> None:
         if self._cases.pop(case, 0) is None:
             case.outer.settle(error, is_handled=is_handled)
         if not self._cases:
@@ -504,7 +502,7 @@ class DeadLetters(ProducerWrapper[K, V]):
 
     # What it tells
 
-    def _say(self, level: int, event: str, words: str, case: _Case) -> None:
+    def _say(self, level: int, event: str, words: str, case: Case) -> None:
         """Log one line, unless such a one was logged a short while ago."""
         now = time.monotonic()
         said_at, unsaid = self._said.get(event, (float("-inf"), 0))
@@ -534,74 +532,3 @@ class DeadLetters(ProducerWrapper[K, V]):
             f"{word}-pending", lambda: self.pending, unit="records",
             description="Records that failed and are not kept yet.",
         )  # fmt: skip
-
-
-class _Case:
-    """A record that failed, on its way to where it is kept."""
-
-    __slots__ = ("error", "errors", "given", "is_spooling", "letter", "outer")
-
-    def __init__(self, outer: LetterDelivery, given: Given, error: ProducerError) -> None:
-        self.outer = outer
-        self.given = given
-        self.error = error
-        # All that went wrong, in the order it did.
-        self.errors: list[BaseException] = [error]
-        self.letter: DeadLetter | None = None
-        self.is_spooling = False
-
-
-def _sender_like(
-    producer: AsyncProducer[Any, Any] | ProducerWrapper[Any, Any],
-) -> AsyncProducer[bytes, bytes]:
-    """Return a producer of bytes with the settings of another."""
-    config = producer.config.replace(
-        key_serializer=None, value_serializer=None, partitioner=None, interceptors=None,
-        client_id=f"{producer.client_id}-dead-letters",
-    )  # fmt: skip
-    return AsyncProducer(config=config.given)
-
-
-def _check(
-    producer: AsyncProducer[Any, Any] | ProducerWrapper[Any, Any],
-    topic: object,
-    sender: AsyncProducer[Any, Any] | ProducerWrapper[Any, Any] | None,
-    spool: str | os.PathLike[str] | None,
-    on_lost: object,
-    timeout: float,
-) -> None:
-    wrong = []
-    if producer.config.transactional_id is not None:
-        wrong.append(
-            "a transaction with a failed record is aborted and run again as a whole: a"
-            " transactional producer has no dead letters"
-        )
-    if sender is not None:
-        wrong += _wrong_with(sender)
-        if topic is None:
-            wrong.append("there is a sender, and no topic to send to")
-    if topic is None and spool is None and on_lost is None:
-        wrong.append("neither topic nor spool nor on_lost is given: letters would go nowhere")
-    if inspect.iscoroutinefunction(on_lost):
-        wrong.append("on_lost is a coroutine function; give a plain one, it may start a task")
-    if not timeout > 0:
-        wrong.append(f"timeout is a positive number of seconds, not {timeout!r}")
-    if wrong:
-        raise ConfigurationError("; ".join(wrong))
-    if spool is not None:
-        check_spool(spool)
-
-
-def _wrong_with(sender: AsyncProducer[Any, Any] | ProducerWrapper[Any, Any]) -> list[str]:
-    wrong = []
-    inner: object = sender
-    while isinstance(inner, ProducerWrapper):
-        if isinstance(inner, DeadLetters):
-            wrong.append("the sender has dead letters itself: they could go round in a circle")
-        inner = inner.producer
-    config = sender.config
-    if config.key_serializer is not None or config.value_serializer is not None:
-        wrong.append("the sender has serializers, and letters are bytes already")
-    if config.transactional_id is not None:
-        wrong.append("the sender is transactional")
-    return wrong

@@ -829,14 +829,14 @@ def test_what_makes_no_sense_together_is_refused(make: Any, words: str) -> None:
 
 
 def test_the_own_sender_has_the_settings_of_the_first_and_no_serializers() -> None:
-    from aioproducer.patterns.dead_letters import _sender_like
+    from aioproducer.patterns.dead_letter_cases import sender_like
 
     first = producer(
         config={"linger.ms": "7"}, profile="reliability", client_id="me",
         key_serializer="string", value_serializer="json", partitioner="round_robin",
         interceptors=[_Silent()],
     )  # fmt: skip
-    own = _sender_like(first)
+    own = sender_like(first)
     assert own.client_id == "me-dead-letters"
     assert (own.config.linger_ms, own.config.compression_type) == (7, first.config.compression_type)
     assert own.config.key_serializer is own.config.value_serializer is None
