@@ -9,7 +9,6 @@ in `notices`, and `explain()` shows where each value comes from.
 
 from __future__ import annotations
 
-import difflib
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -290,6 +289,8 @@ def _unknown(name: object) -> str:
     plain = name.strip().lower().replace("-", "_")
     dotted = "." in plain
     known = [key.kafka if dotted else key.python for key in KEYS]
+    import difflib
+
     near = difflib.get_close_matches(plain, known, n=1)
     return f"{name}: unknown key" + (f"; did you mean {near[0]!r}?" if near else "")
 

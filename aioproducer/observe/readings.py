@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -103,6 +102,8 @@ class Readable:
         known = {metric.attribute for metric in metrics}
         attribute = name.replace("-", "_")
         if attribute not in known:
+            import difflib
+
             near = difflib.get_close_matches(attribute, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"{name!r}: no such metric{hint}")

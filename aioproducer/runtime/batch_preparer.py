@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from aioproducer.core.batch import Batch
 from aioproducer.core.partition_queue import PartitionQueue
 from aioproducer.errors import ProducerError, SerializationError
 from aioproducer.wire.compression import Compressor
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 Prepared = Callable[[PartitionQueue, Batch, ProducerError | None], None]
 
@@ -38,6 +41,8 @@ class BatchPreparer:
         if batch.size * compressor.cost_ns_per_byte < THREAD_PAYS_FROM_NS:
             return self._compress_here(compressor, queue, batch, done)
         if self._executor is None:
+            from concurrent.futures import ThreadPoolExecutor
+
             self._executor = ThreadPoolExecutor(2, f"{self._client_id}:compress")
         try:
             work = self._loop.run_in_executor(self._executor, compressor.compress, batch.body)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import ssl
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -180,6 +178,8 @@ def _as_file(data: bytes) -> Iterator[str]:
             file.flush()
             yield f"/proc/self/fd/{file.fileno()}"
         return
+    import tempfile
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "key.pem")
         path.touch(0o600)
@@ -198,6 +198,8 @@ def _pkcs12_identity(key: str, data: bytes, password: str | None) -> tuple[bytes
 
     if store.key is None or store.cert is None:
         raise ConfigurationError(f"{key}: holds no key with its certificate")
+    import secrets
+
     once = secrets.token_hex(16)
     pem = store.key.private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(once.encode())
