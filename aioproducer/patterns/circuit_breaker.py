@@ -21,7 +21,6 @@ from aioproducer import (
     Header,
     MetricKind,
     ProducerError,
-    RecordMetadata,
     Transaction,
 )
 from aioproducer.patterns.circuit import CircuitRules, CircuitState, Moved
@@ -189,36 +188,6 @@ class CircuitBreaker(ProducerWrapper[K, V]):
             raise
         watch.follow(delivery)
         return delivery
-
-    async def send_and_wait(
-        self,
-        topic: str,
-        value: V | None = None,
-        *,
-        key: K | None = None,
-        partition: int | None = None,
-        timestamp_ms: int | None = None,
-        headers: Sequence[Header] = (),
-        timeout: float | None = None,
-    ) -> RecordMetadata:
-        """Send one record without lingering, or raise :exc:`CircuitOpenError`.
-
-        Otherwise, and when cancelled, as :meth:`AsyncProducer.send_and_wait`.
-        """
-        watch, partition = self._admit(topic, key, partition)
-        try:
-            metadata = await self.producer.send_and_wait(
-                topic, value, key=key, partition=partition, timestamp_ms=timestamp_ms,
-                headers=headers, timeout=timeout,
-            )  # fmt: skip
-        except ProducerError as error:
-            watch.told(error, topic, error.partition)
-            raise
-        except BaseException:
-            watch.lost()
-            raise
-        watch.told(None, topic, metadata.partition)
-        return metadata
 
     def transaction(
         self, *, timeout: float | None = None

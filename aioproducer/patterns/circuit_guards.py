@@ -97,12 +97,14 @@ class Watch:
         self.guard.told(self.ticket, twin.failure, self.batches.pop(batch))
 
     def settled(self, delivery: Any) -> None:
-        """Tell it what became of a record; of one whose wait was given up nobody tells."""
+        """Tell it what became of a record, also of one whose wait was given up on its way."""
         error = delivery.failure
-        if error is None and delivery.cancelled():
-            self.lost()
+        if error is not None or not delivery.cancelled():
+            self.told(error, delivery.topic, delivery.partition)
+        elif (other := who_still_tells(delivery)) is not None:
+            self.follow_alone(other)
         else:
-            self.guard.told(self.ticket, error)
+            self.lost()
 
     def told(self, error: ProducerError | None, topic: str | None, partition: int | None) -> None:
         """Tell it what became of a record."""
@@ -131,10 +133,6 @@ class LateWatch(Watch):
     def follow_alone(self, delivery: AnyDelivery) -> None:
         delivery.add_done_callback(self.settled, context=self._breaker.context)
 
-    def settled(self, delivery: Any) -> None:
-        if not delivery.cancelled():
-            self.told(delivery.failure, delivery.topic, delivery.partition)
-
     def told(self, error: ProducerError | None, topic: str | None, partition: int | None) -> None:
         guard = self._breaker.guard_at(topic, partition)
         if guard is not None:
@@ -142,3 +140,11 @@ class LateWatch(Watch):
 
     def lost(self) -> None:
         pass
+
+
+def who_still_tells(cancelled: AnyDelivery) -> AnyDelivery | None:
+    """Return who tells of a record whose wait was given up; ``None`` if it was withdrawn."""
+    if not isinstance(cancelled, Delivery):
+        return cancelled.sent
+    twin = cancelled.twin()
+    return twin if twin.done() or twin.batch is not None else None

@@ -40,6 +40,11 @@ class LetterDelivery(asyncio.Future[RecordMetadata]):
         """The partition that the record is for, ``None`` until it is chosen."""
         return self._sent.partition
 
+    @property
+    def sent(self) -> AnyDelivery:
+        """What the producer gave, for those who only watch; its user's cancelling is not its."""
+        return self._sent
+
     def cancel(self, msg: Any = None) -> bool:
         """Withdraw a record that still waits, else abandon the wait only."""
         if not self.done():

@@ -229,6 +229,31 @@ async def test_callers_that_give_up_too_soon_hide_no_failure() -> None:
         assert state(breaker) is OPEN
 
 
+async def test_who_waits_for_send_and_wait_and_gives_up_hides_no_failure() -> None:
+    cluster = cluster_of()
+    async with breaker_on(cluster) as breaker:
+        shut(cluster)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await breaker.send_and_wait("t", b"x")
+        await asyncio.sleep(3)
+        assert state(breaker) is OPEN
+
+
+async def test_who_gives_up_on_a_record_that_had_to_wait_for_room_hides_no_failure() -> None:
+    cluster = cluster_of()
+    cluster.add_topic("new", 1)
+    async with breaker_on(cluster) as breaker:
+        delivery = breaker.send("new", b"x")
+        assert delivery.partition is None
+        while delivery.partition is None:
+            await asyncio.sleep(0.001)
+        shut(cluster)
+        delivery.cancel()
+        await asyncio.sleep(3)
+        assert state(breaker) is OPEN
+
+
 async def test_a_waiting_probe_that_is_cancelled_does_not_wedge_it() -> None:
     cluster = cluster_of()
     async with breaker_on(cluster) as breaker:
@@ -239,8 +264,27 @@ async def test_a_waiting_probe_that_is_cancelled_does_not_wedge_it() -> None:
         probe.cancel()
         await asyncio.wait([probe])
         cluster.brokers[1].start()
-        await breaker.send_and_wait("t", b"second")
+        # It is on its way, and tells.
+        await asyncio.sleep(1.5)
         assert state(breaker) is CLOSED
+        await breaker.send_and_wait("t", b"second")
+
+
+async def test_a_circuit_around_dead_letters_learns_what_callers_do_not_wait_for() -> None:
+    cluster = cluster_of()
+    cluster.add_topic("t.dead-letters", 1)
+    virtual_loop().network = cluster
+    letters: DeadLetters[Any, Any] = DeadLetters(
+        AsyncProducer(cluster.bootstrap, **IMPATIENT), timeout=1
+    )
+    async with CircuitBreaker(letters, TOUCHY) as breaker:
+        await breaker.warm_up(["t"])
+        shut(cluster)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(breaker.send("t", b"x"), 0.5)
+        await asyncio.sleep(5)
+        assert state(breaker) is OPEN
+    assert letters.lost == 1
 
 
 @pytest.mark.parametrize("misuse", [{"partition": -1}, {"headers": 5}], ids=str)
