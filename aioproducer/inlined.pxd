@@ -1,4 +1,5 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_SET_ITEM
 from libc.string cimport memcpy
@@ -7,6 +8,18 @@ cdef extern from "Python.h":
     ctypedef object (*_Allocate)(type, Py_ssize_t)
     ctypedef struct _TypeSlots "PyTypeObject":
         _Allocate tp_alloc
+
+
+# From CPython 3.14 on a tuple remembers its hash; -1 says that it was not asked for.
+cdef extern from *:
+    """
+    #if PY_VERSION_HEX >= 0x030E0000
+    #define aioproducer_no_hash_yet(made) (((PyTupleObject *)(made))->ob_hash = -1)
+    #else
+    #define aioproducer_no_hash_yet(made) ((void)(made))
+    #endif
+    """
+    void aioproducer_no_hash_yet(PyObject*)
 
 
 cdef extern from "<time.h>" nogil:
@@ -59,6 +72,7 @@ cdef inline long long time_ms():
 
 cdef inline object row(type kind, tuple values):
     made = (<_TypeSlots*>kind).tp_alloc(kind, PyTuple_GET_SIZE(values))
+    aioproducer_no_hash_yet(<PyObject*>made)
     for index in range(PyTuple_GET_SIZE(values)):
         value = <object>PyTuple_GET_ITEM(values, index)
         Py_INCREF(value)

@@ -56,6 +56,14 @@ class TestAwaiting:
 
     @staticmethod
     @on_both_loops
+    async def test_the_metadata_is_found_in_a_set() -> None:
+        """CPython 3.14 keeps a tuple's hash in it; compiled code makes the tuple by itself."""
+        fate, deliveries = batch()
+        fate.deliver(40)
+        assert {RecordMetadata("orders", 1, 42, 1002, 2, 5)} == {await deliveries[2]}
+
+    @staticmethod
+    @on_both_loops
     async def test_await_of_a_settled_delivery_does_not_give_up_the_turn() -> None:
         fate, deliveries = batch()
         fate.deliver(0)
