@@ -16,7 +16,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from aioproducer import ConfigurationError, ProducerError, ProducerTimeoutError, RecordMetadata
+from aioproducer import (
+    ConfigurationError,
+    Delivery,
+    ProducerError,
+    ProducerTimeoutError,
+    RecordMetadata,
+)
+from aioproducer.patterns.letter_delivery import LetterDelivery
 from aioproducer.patterns.letters import DeadLetter
 from aioproducer.patterns.spool_file import Replaying, SpoolBusyError, contents, noted_in, spool_id
 from aioproducer.patterns.spool_format import (
@@ -247,10 +254,9 @@ class _Run:
         done: list[int] = []
         in_doubt: list[int] = []
         for offset, letter, delivery in sent:
+            error: BaseException | None
             if not delivery.done():
-                # Cancelled: a record that waits is withdrawn, one on its way may arrive.
-                delivery.cancel()
-                error: BaseException | None = ProducerError("abandoned", persisted="maybe")
+                error = _abandon(delivery)
             elif delivery.cancelled():
                 error = ProducerError("abandoned", persisted="maybe")
             else:
@@ -265,6 +271,14 @@ class _Run:
                 in_doubt.append(offset)
         self.report.replayed += len(done)
         return done, in_doubt
+
+
+def _abandon(delivery: asyncio.Future[RecordMetadata]) -> ProducerError:
+    """Withdraw a record that still waits; one on its way may arrive."""
+    is_withdrawn = isinstance(delivery, Delivery | LetterDelivery) and delivery.withdraw()
+    if not is_withdrawn:
+        delivery.cancel()
+    return ProducerError("abandoned", persisted="no" if is_withdrawn else "maybe")
 
 
 def _group(entries: Iterator[Frame]) -> list[Frame]:

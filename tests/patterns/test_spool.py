@@ -23,7 +23,7 @@ from aioproducer.patterns.letters import DeadLetter
 from aioproducer.patterns.spool_file import SpoolFile
 from aioproducer.patterns.spool_format import encode
 from tests.fake_broker import FakeCluster
-from tests.runtime.world import running, values_of
+from tests.runtime.world import running, values_of, virtual_loop
 
 
 @pytest.fixture
@@ -194,6 +194,25 @@ async def test_a_replay_that_is_cancelled_never_repeats_what_was_confirmed(path:
     report = await spool.replay(again, path, include_maybe=True)
     assert [int(value) for _, value, _ in again.sent] == [5, 6, 7, 8, 9]
     assert report.left == 0
+
+
+async def test_what_was_not_even_sent_when_a_replay_is_cancelled_is_not_in_doubt(
+    path: Path,
+) -> None:
+    spooled(path, *(letter(b"%d" % n) for n in range(10)))
+    cluster = cluster_of()
+    virtual_loop().network = cluster
+    cluster.brokers[1].stop()
+    async with AsyncProducer(cluster.bootstrap) as producer:
+        replaying = asyncio.create_task(spool.replay(producer, path))
+        await asyncio.sleep(5)
+        replaying.cancel()
+        await asyncio.wait([replaying])
+        assert replaying.cancelled()
+        assert [each.letter and each.letter.persisted for each in spool.read(path)] == ["no"] * 10
+        cluster.brokers[1].start()
+        report = await spool.replay(producer, path)
+    assert (report.replayed, report.in_doubt, report.left) == (10, 0, 0)
 
 
 async def test_letters_that_come_meanwhile_stay_for_the_next_time(path: Path) -> None:
