@@ -99,7 +99,10 @@ class DeadLetters(ProducerWrapper[K, V]):
         self._idle = asyncio.Event()
         self._idle.set()
         self._closing: asyncio.Task[CloseReport] | None = None
+        self._is_forced = False
         self._forced: asyncio.Task[CloseReport] | None = None
+        # How long the step of the end that is under way may take.
+        self._clock: asyncio.Timeout | None = None
         self._has_ended = False
         self._taken: set[str] = set()
         # Of each batch under way the records sent through here: one of them is watched for all.
@@ -414,10 +417,13 @@ class DeadLetters(ProducerWrapper[K, V]):
         return self._closing
 
     def _force(self) -> None:
+        self._is_forced = True
         if self._forced is None and not self._is_borrowed:
             self._forced = asyncio.get_running_loop().create_task(
                 self.producer.close(0), name=f"{self.client_id}:dead-letters:force"
             )
+        if self._clock is not None:
+            self._clock.reschedule(asyncio.get_running_loop().time())
 
     async def _close(self, timeout: float | None) -> CloseReport:
         loop = asyncio.get_running_loop()
@@ -425,8 +431,9 @@ class DeadLetters(ProducerWrapper[K, V]):
         try:
             report = await self._close_producer(timeout)
         finally:
-            if self._forced is not None:
+            if self._is_forced:
                 deadline = loop.time()
+            if self._forced is not None:
                 await asyncio.wait([self._forced])
             await self._finish(deadline)
         return report
@@ -435,15 +442,19 @@ class DeadLetters(ProducerWrapper[K, V]):
         if not self._is_borrowed:
             return await self.producer.close(timeout)
         try:
-            await self.producer.flush(timeout)
-        except ProducerError as error:
+            async with asyncio.timeout(None) as self._clock:
+                await self.producer.flush(timeout)
+        except (ProducerError, TimeoutError) as error:
             logger.warning("[%s] dead letters end before the producer: %s", self.client_id, error)
+        finally:
+            self._clock = None
         return CloseReport()
 
     async def _finish(self, deadline: float) -> None:
         """End what is on its way: to its topic by ``deadline``, else to the disk."""
         loop = asyncio.get_running_loop()
-        is_idle = await self._until_idle(deadline)
+        # Letters on their way to their topic are not waited for any more once it is forced.
+        is_idle = await self._until_idle(deadline, is_forcible=True)
         if self._own_sender is not None:
             # What it has not delivered fails now, and goes to the spool.
             await self._own_sender.close(max(0.0, deadline - loop.time()) if is_idle else 0)
@@ -462,15 +473,18 @@ class DeadLetters(ProducerWrapper[K, V]):
         if self._writer is not None:
             self._writer.close()
 
-    async def _until_idle(self, deadline: float) -> bool:
+    async def _until_idle(self, deadline: float, *, is_forcible: bool = False) -> bool:
         # The callbacks of the last deliveries run in the next turns, one for each wrapper.
         for _ in range(3):
             await asyncio.sleep(0)
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(deadline) as clock:
+                self._clock = clock if is_forcible else self._clock
                 await self._idle.wait()
         except TimeoutError:
             return False
+        finally:
+            self._clock = None if is_forcible else self._clock
         return True
 
     async def __aexit__(

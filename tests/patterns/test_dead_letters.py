@@ -666,6 +666,27 @@ async def test_an_exit_that_is_cancelled_ends_in_good_order_and_twice_forces(pat
     assert letters.state is LifeState.CLOSED
 
 
+async def test_forcing_the_end_does_not_wait_for_letters_either(path: Path) -> None:
+    world = World()
+    patient = {"delivery_timeout_ms": 600_000, "max_block_ms": 600_000}
+    async with world.producer(**patient) as sender:
+        async with world.letters(sender=sender, spool=path, timeout=500) as letters:
+            await letters.send("good", b"0")
+            world.cluster.brokers[1].stop()
+            letters.send("good", b"1")
+            await asyncio.sleep(3)
+            assert letters.pending == 1
+            closing = asyncio.create_task(letters.close())
+            await asyncio.sleep(30)
+            assert not closing.done()
+            started = now()
+            await letters.close(0)
+            assert now() - started < 10
+            await closing
+        assert letters.spooled == 1
+        await sender.close(0)
+
+
 async def test_a_close_that_is_cancelled_goes_on(path: Path) -> None:
     world = World()
     async with world.letters(spool=path) as letters:
@@ -705,6 +726,29 @@ async def test_around_a_running_producer_the_block_ends_the_letters_alone(path: 
         assert letters.sent == 1
         assert producer.state is LifeState.RUNNING
         await producer.send("good", b"2")
+
+
+async def test_around_a_running_producer_the_end_can_be_forced_too() -> None:
+    world = World()
+    async with world.producer(delivery_timeout_ms=600_000) as producer:
+        letters: Letters = DeadLetters(producer)
+
+        async def main() -> None:
+            async with letters:
+                await letters.send("good", b"0")
+                world.cluster.brokers[1].stop()
+                letters.send("good", b"1")
+
+        leaving = asyncio.create_task(main())
+        await asyncio.sleep(1)
+        leaving.cancel()
+        await asyncio.sleep(10)
+        assert not leaving.done()
+        leaving.cancel()
+        await asyncio.sleep(10)
+        assert leaving.cancelled()
+        assert producer.state is LifeState.RUNNING
+        world.cluster.brokers[1].start()
 
 
 async def test_what_fails_after_the_end_is_told(path: Path) -> None:
