@@ -36,13 +36,13 @@ class Handover(Generic[T]):
         """Why nothing is taken any more; ``None`` while it is."""
         return self._error
 
-    def put(self, item: T, size: int, timeout: float) -> None:
-        """Queue ``item``, waiting for up to ``timeout`` seconds for room.
+    def put(self, item: T, size: int, timeout: float | None) -> None:
+        """Queue ``item``, waiting for up to ``timeout`` seconds for room; ``None`` needs none.
 
         Raises :exc:`BufferExhaustedError` then, and the error of ``refuse()`` after that.
         """
         with self._lock:
-            if self._line or not self._fits(size):
+            if timeout is not None and (self._line or not self._fits(size)):
                 self._wait_for_room(size, timeout)
             if self._error is not None:
                 raise self._error.replica()

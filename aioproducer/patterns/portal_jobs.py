@@ -22,6 +22,10 @@ R = TypeVar("R")
 _LOOK = 1.0
 
 
+class CallLateError(Exception):
+    """What was to be called had not begun when its time was over, and never will."""
+
+
 class PortalFuture(concurrent.futures.Future[T]):
     """The outcome of what a thread has handed over; waits for it only where that can end."""
 
@@ -54,6 +58,19 @@ class PortalFuture(concurrent.futures.Future[T]):
                 if self.done() or (end is not None and monotonic() >= end):
                     raise
                 self._session.look()
+
+    def result_by(self, timeout: float | None) -> T:
+        """Return the outcome; raise :exc:`CallLateError` if ``timeout`` passes before it begins.
+
+        Once it has begun it ends by itself, with its own error if it is late.
+        """
+        if timeout is not None:
+            try:
+                return self.result(timeout)
+            except TimeoutError:
+                if not self.done() and self.cancel():
+                    raise CallLateError from None
+        return self.result()
 
     def _leave_to_the_parent(self, error: ProducerError) -> None:
         """Fail, in a forked child: whoever held the lock does not exist here."""
@@ -145,7 +162,7 @@ class SendJob(Job):
             metadata = delivery.result()
         except asyncio.CancelledError:
             self.abandon(ProducerClosedError("the loop of the portal cancelled the record"))
-        except ProducerError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the thread gets it
             self.fail(error)
         else:
             self.succeed(metadata)

@@ -62,13 +62,16 @@ class PortalSession(Generic[K, V]):
 
     # From threads
 
-    def put(self, job: Job, timeout: float) -> None:
-        """Hand ``job`` over, waiting for up to ``timeout`` seconds for room."""
+    def put(self, job: Job, timeout: float | None) -> None:
+        """Hand ``job`` over, waiting up to ``timeout`` seconds for room; ``None`` needs none."""
         self._jobs.add(job)
         try:
             self.handover.put(job, job.size, timeout)
         except BaseException:
             self._jobs.discard(job)
+            # Ctrl-C may come when it is queued already, and the loop was not told.
+            job.future.cancel()
+            self._wake()
             raise
 
     def require_another_thread(self, what: str) -> None:
@@ -198,6 +201,8 @@ class PortalSession(Generic[K, V]):
         assert self._news is not None
         while True:
             self._news.clear()
+            # Before the look: what is put behind it comes before the refusal.
+            refused = self.handover.refusal is not None
             jobs = self.handover.take()
             for first in range(0, len(jobs), _SLICE):
                 part = jobs[first : first + _SLICE]
@@ -206,7 +211,7 @@ class PortalSession(Generic[K, V]):
                 self.handover.release(len(part), sum(job.size for job in part))
                 await self._give_way()
             if not jobs:
-                if self.handover.refusal is not None:
+                if refused:
                     return
                 await self._news.wait()
 

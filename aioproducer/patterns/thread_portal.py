@@ -20,13 +20,16 @@ from aioproducer import (
     AsyncProducer,
     CloseReport,
     ConfigurationError,
+    DeliveryTimeoutError,
+    FlushTimeoutError,
     Header,
     ProducerClosedError,
     ProducerError,
     ProducerStateError,
+    ProducerTimeoutError,
     RecordMetadata,
 )
-from aioproducer.patterns.portal_jobs import CallJob, PortalFuture, SendJob
+from aioproducer.patterns.portal_jobs import CallJob, CallLateError, PortalFuture, SendJob
 from aioproducer.patterns.portal_session import PortalSession
 
 logger = logging.getLogger("aioproducer")
@@ -194,27 +197,29 @@ class ThreadPortal(Generic[K, V]):
         the wait: a record that waits for room is withdrawn, another one is delivered all the same.
         """
 
+        deadline = None if timeout is None else monotonic() + timeout
+
         async def expedited(producer: AsyncProducer[K, V]) -> RecordMetadata:
             return await producer.send_and_wait(
                 topic, value, key=key, partition=partition, timestamp_ms=timestamp_ms,
-                headers=headers, timeout=timeout,
+                headers=headers, timeout=_left(deadline),
             )  # fmt: skip
 
-        return self.run(expedited)
+        return self._call(expedited, deadline, DeliveryTimeoutError, needs_room=True)
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until all that was handed over before is settled, as :meth:`AsyncProducer.flush`.
 
         Never raises a record's failure. Raises :exc:`FlushTimeoutError` after ``timeout`` seconds.
         """
-        session = self._session
-        if session is None:
+        if self._session is None:
             return
+        deadline = None if timeout is None else monotonic() + timeout
 
         async def flushed(producer: AsyncProducer[K, V]) -> None:
-            await producer.flush(timeout)
+            await producer.flush(_left(deadline))
 
-        self.run(flushed)
+        self._call(flushed, deadline, FlushTimeoutError, needs_room=False)
 
     def run(
         self,
@@ -231,16 +236,7 @@ class ThreadPortal(Generic[K, V]):
         async def call(producer: AsyncProducer[K, V]) -> T:
             return await function(producer, *arguments, **options)
 
-        session = self._require_session()
-        session.require_another_thread("run()")
-        job = CallJob(session, call)
-        session.put(job, self._limit(session))
-        try:
-            result: T = job.future.result()
-        except BaseException:
-            job.stop()
-            raise
-        return result
+        return self._call(call, None, ProducerTimeoutError, needs_room=True)
 
     # Life
 
@@ -311,6 +307,33 @@ class ThreadPortal(Generic[K, V]):
 
     # Helpers
 
+    def _call(
+        self,
+        function: Callable[[AsyncProducer[K, V]], Awaitable[T]],
+        deadline: float | None,
+        late: type[ProducerTimeoutError],
+        *,
+        needs_room: bool,
+    ) -> T:
+        """Await ``function(producer)`` in the loop; raise ``late`` if it has not begun in time."""
+        session = self._require_session()
+        session.require_another_thread("waiting for the loop")
+        job = CallJob(session, function)
+        left = _left(deadline)
+        try:
+            if needs_room:
+                limit = self._limit(session)
+                session.put(job, limit if left is None else min(limit, left))
+            else:
+                session.put(job, None)
+            result: T = job.future.result_by(_left(deadline))
+        except CallLateError:
+            raise late(f"the loop of {self.name} was not ready for it in time") from None
+        except BaseException:
+            job.stop()
+            raise
+        return result
+
     def _limit(self, session: PortalSession[K, V]) -> float:
         if self._block_timeout is not None:
             return self._block_timeout
@@ -334,8 +357,9 @@ class ThreadPortal(Generic[K, V]):
         producer, self._producer = self._producer, None
         session = PortalSession(producer or self._make(), self.name, self._max_backlog, owned=True)
         thread = threading.Thread(
-            target=_live, args=(session, self._loop_factory), name=self.name, daemon=True
+            target=_live, args=(self, session, self._loop_factory), name=self.name, daemon=True
         )
+        _in_use.add(self)
         thread.start()
         session.thread = thread
         _close_when_a_child_process_ends(self)
@@ -384,6 +408,7 @@ class _UntilTheEnd(ThreadPoolExecutor):
 
 
 def _live(
+    portal: ThreadPortal[Any, Any],
     session: PortalSession[Any, Any],
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
 ) -> None:
@@ -406,6 +431,8 @@ def _live(
         why = ProducerClosedError(f"the thread of {session.name} has died: {error!r}")
         why.__cause__ = error
     finally:
+        # Before the end of this session, with which another one may begin.
+        _in_use.discard(portal)
         session.end(why)
 
 
@@ -418,6 +445,10 @@ def _ended_with(session: PortalSession[Any, Any]) -> Callable[[asyncio.Task[None
         session.end(ProducerClosedError(f"the event loop of {session.name} has ended"))
 
     return ended
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - monotonic())
 
 
 def _size(value: object) -> int:
@@ -437,6 +468,8 @@ def _uvloop() -> Callable[[], asyncio.AbstractEventLoop]:
 
 # Every portal of this process, for its end and for its children.
 _portals: weakref.WeakSet[ThreadPortal[Any, Any]] = weakref.WeakSet()
+# Those with a thread: a program that has let go of one has records in it all the same.
+_in_use: set[ThreadPortal[Any, Any]] = set()
 _left_behind: list[PortalSession[Any, Any]] = []
 
 
@@ -466,13 +499,18 @@ def _go_on() -> None:
 
 def _exit_all() -> None:
     for portal in list(_portals):
-        portal._exit()
+        try:
+            portal._exit()
+        except ProducerError as error:
+            # The others still have records to deliver.
+            logger.error("[%s] %s", portal.name, error)
 
 
 def _leave_all_to_the_parent() -> None:
     _parked.go_on.clear()
     for portal in list(_portals):
         portal._leave_to_the_parent()
+    _in_use.clear()
 
 
 def _close_when_a_child_process_ends(portal: ThreadPortal[Any, Any]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -16,6 +18,8 @@ from aioproducer import (
     AsyncProducer,
     BufferExhaustedError,
     ConfigurationError,
+    DeliveryTimeoutError,
+    FlushTimeoutError,
     ProducerClosedError,
     ProducerStateError,
     TransactionTimeoutError,
@@ -210,6 +214,40 @@ def _can_send(portal: ThreadPortal[Any, Any]) -> bool:
     return True
 
 
+def test_a_flush_waits_for_no_room() -> None:
+    """It brings nothing, and is what a thread does that found none."""
+    producer = StubProducer()
+    producer.crowded = True
+    with portal_of(producer, max_backlog=1, block_timeout=0) as portal:
+        portal.send("t", b"a")
+        until(lambda: producer.turns == 1)
+        until(lambda: not _can_send(portal))
+        flushing = threading.Thread(target=portal.flush)
+        flushing.start()
+        producer.crowded = False
+        flushing.join(SOON)
+        portal.flush()
+
+    assert producer.values == [b"a", b"b"]
+
+
+def test_a_call_with_a_timeout_does_not_wait_longer_for_a_crowded_producer() -> None:
+    producer = StubProducer()
+    producer.crowded = True
+    with portal_of(producer, block_timeout=SOON) as portal:
+        portal.send("t", b"a")
+        until(lambda: producer.turns == 1)
+        with pytest.raises(FlushTimeoutError, match="not ready for it in time"):
+            portal.flush(0.01)
+        with pytest.raises(DeliveryTimeoutError) as late:
+            portal.send_and_wait("t", b"late", timeout=0.01)
+        assert late.value.persisted == "no"
+        producer.crowded = False
+        portal.flush(SOON)
+
+    assert producer.values == [b"a"]
+
+
 def test_limits_without_a_meaning_are_refused() -> None:
     with pytest.raises(ValueError, match="max_backlog must be at least 1"):
         ThreadPortal(lambda: StubProducer(), max_backlog=0)  # type: ignore[arg-type,return-value]
@@ -287,7 +325,95 @@ def test_ctrl_c_in_a_call_cancels_it_in_the_loop(monkeypatch: pytest.MonkeyPatch
         monkeypatch.undo()
 
 
+def test_ctrl_c_amid_the_handing_over_loses_nothing_that_comes_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    producer = StubProducer()
+    with portal_of(producer) as portal:
+        portal.send("t", b"a").result(SOON)
+        assert portal._session is not None
+        handover = portal._session.handover
+
+        def interrupted() -> None:
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(handover, "_wake", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            portal.send("t", b"withdrawn")
+        assert portal.send("t", b"b").result(SOON).offset == 1
+
+    assert producer.values == [b"a", b"b"]
+
+
 # --- the end
+
+
+def test_what_is_handed_over_just_before_the_close_is_delivered() -> None:
+    """The loop may be between its look for records and its look for the end."""
+    producer = StubProducer()
+    with portal_of(producer) as portal:
+        portal.send("t", b"a").result(SOON)
+        session = portal._session
+        assert session is not None
+        handover, take = session.handover, session.handover.take
+        futures: list[Any] = []
+
+        def taken() -> list[Any]:
+            jobs = take()
+            if not jobs and not futures:
+                futures.append(portal_send_elsewhere(portal))
+                handover.refuse(ProducerClosedError("closed"))
+            return jobs
+
+        handover.take = taken  # type: ignore[method-assign]
+        session._wake()
+        until(lambda: bool(futures))
+        assert futures[0].result(SOON).offset == 1
+
+
+def portal_send_elsewhere(portal: ThreadPortal[Any, Any]) -> Any:
+    futures: list[Any] = []
+    in_threads(1, lambda _: futures.append(portal.send("t", b"b")))
+    return futures[0]
+
+
+def test_one_that_the_program_has_let_go_of_still_delivers_at_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    producer = StubProducer()
+    monkeypatch.setattr(module, "_portals", weakref.WeakSet())
+    producer.hold = True
+
+    def use() -> Any:
+        portal: ThreadPortal[Any, Any] = ThreadPortal(lambda: producer)  # type: ignore[arg-type,return-value]
+        return portal.send("t", b"v")
+
+    future = use()
+    until(lambda: len(producer.held) == 1)
+    gc.collect()
+    module._exit_all()
+    assert future.result(SOON).topic == "t"
+    assert not module._in_use
+
+
+def test_one_that_does_not_end_leaves_the_others_their_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    producer = StubProducer()
+
+    class Stuck:
+        name = "stuck"
+
+        def _exit(self) -> None:
+            raise ProducerStateError("its event loop is held up")
+
+    with portal_of(producer) as portal:
+        portal.send("t", b"v")
+        monkeypatch.setattr(module, "_portals", [Stuck(), portal, Stuck()])
+        module._exit_all()
+        assert producer.closed_with
+    assert caplog.text.count("held up") == 2
 
 
 def test_closing_delivers_what_was_handed_over_and_refuses_the_rest() -> None:
