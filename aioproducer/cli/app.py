@@ -14,6 +14,7 @@ import click
 from aioproducer import accelerated
 from aioproducer.advice.lab import BATCH_SIZES
 from aioproducer.cli.common_options import (
+    FiniteRange,
     bootstrap_option,
     config_option,
     json_option,
@@ -174,7 +175,7 @@ def demo(
     help="From which severity on the exit status is 1.",
 )
 @click.option(
-    "--timeout", type=click.FloatRange(min=0.1), default=30.0, show_default=True, metavar="SECONDS"
+    "--timeout", type=FiniteRange(min=0.1), default=30.0, show_default=True, metavar="SECONDS"
 )
 @json_option
 def doctor(
@@ -210,7 +211,7 @@ def doctor(
 )
 @click.option(
     "--cpu",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     default=25.0,
     show_default=True,
     metavar="PERCENT",

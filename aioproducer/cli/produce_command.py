@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from aioproducer.cli.common_options import (
+    FiniteRange,
     bootstrap_option,
     config_option,
     json_option,
@@ -58,14 +59,14 @@ CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     metavar="N",
     help="No more records a second.",
 )
 @click.option("--byte-rate", metavar="BYTES", help="No more bytes a second: 500k, 20MB.")
 @click.option(
     "--drain-seconds",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     default=10.0,
     show_default=True,
     metavar="N",
@@ -112,6 +113,7 @@ def produce(
     try:
         separator = None if key_separator is None else unescaped(key_separator)
         fixed = fixed_headers(headers)
+        null = None if null_value is None else null_value.encode()
     except ValueError as error:
         raise SettingsError(str(error)) from error
     if separator == b"":
@@ -120,7 +122,7 @@ def produce(
         topic=topic,
         files=files,
         key_separator=separator,
-        null_value=None if null_value is None else null_value.encode(),
+        null_value=null,
         headers=fixed,
         partition=partition,
         json_lines=json_lines,

@@ -77,7 +77,7 @@ def json_format(fixed: Fixed) -> Callable[[bytes], Plain]:
             check_timestamp(timestamp)
         except (TypeError, ValueError) as error:
             raise MalformedLineError(str(error)) from error
-        headers = (*fixed.headers, *_headers(fields.get("headers") or ()))
+        headers = (*fixed.headers, *_headers(fields.get("headers")))
         key, value = _bytes_of(fields, "key"), _bytes_of(fields, "value")
         return Record(topic, value, key, partition, timestamp, headers)
 
@@ -163,6 +163,8 @@ def _bytes_of(fields: Mapping[str, Any], name: str) -> Bytes:
 
 def _headers(found: object) -> list[Header]:
     """Return headers given as an object, or as pairs where a name repeats."""
+    if found is None:
+        return []
     pairs = list(found.items()) if isinstance(found, dict) else found
     if not isinstance(pairs, (list, tuple)):
         raise MalformedLineError(f"headers must be an object or pairs, not {_kind(found)}")

@@ -13,6 +13,7 @@ import click
 
 from aioproducer.checks import check_topic
 from aioproducer.cli.common_options import (
+    FiniteRange,
     bootstrap_option,
     config_option,
     json_option,
@@ -25,7 +26,7 @@ from aioproducer.topics import BROKERS_DEFAULT, NewTopic, TopicClient, TopicDesc
 _T = TypeVar("_T")
 
 _timeout_option = click.option(
-    "--timeout", type=click.FloatRange(min=0.1), default=30.0, show_default=True, metavar="SECONDS"
+    "--timeout", type=FiniteRange(min=0.1), default=30.0, show_default=True, metavar="SECONDS"
 )
 
 

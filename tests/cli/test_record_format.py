@@ -117,6 +117,8 @@ def test_an_object_comes_before_what_is_fixed_but_for_headers_which_are_added() 
         (b'{"timestamp": "now"}', "timestamp_ms must be int"),
         (b'{"timestamp": -1}', "timestamp_ms must be milliseconds"),
         (b'{"headers": 5}', "headers must be an object or pairs, not a number"),
+        (b'{"headers": 0}', "headers must be an object or pairs, not a number"),
+        (b'{"headers": ""}', "headers must be an object or pairs, not a string"),
         (b'{"headers": ["a"]}', "a header is a pair"),
         (b'{"headers": [[1, "a"]]}', "a header is a pair"),
         (b'{"headers": {"a": 5}}', "header 'a' must be a string, null"),
