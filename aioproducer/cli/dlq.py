@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,7 +15,7 @@ from aioproducer import AsyncProducer
 from aioproducer.checks import check_topic
 from aioproducer.cli.dlq_topic import TopicReplay
 from aioproducer.cli.exit_status import Exit
-from aioproducer.cli.interruption import Interruption, close_hurried, finish_or_set
+from aioproducer.cli.interruption import Interruption, close_hurried, finish_or_hurry
 from aioproducer.cli.loops import run_on
 from aioproducer.cli.settings import SettingsError
 from aioproducer.errors import ProducerError
@@ -23,6 +24,10 @@ from aioproducer.patterns.spool import ReplayReport
 
 _PATIENCE = 10.0
 _KINDS_OF_ERRORS = 5
+
+
+class _EnoughError(Exception):
+    """The user has asked for no more than what was under way, and that is done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +91,13 @@ async def _replay(
 ) -> ReplayReport:
     producer: AsyncProducer[bytes, bytes] = AsyncProducer(config=settings)
     found = [report]
+    patience = _PATIENCE
+
+    def note(told: ReplayReport) -> None:
+        found[0] = told
+        if interruption.stop.is_set():
+            raise _EnoughError
+
     with interruption.listening():
         await producer.start()
         try:
@@ -93,27 +105,24 @@ async def _replay(
             if path is not None:
                 work = spool.replay(
                     producer, path, include_maybe=options.include_maybe,
-                    to_topic=_to_topic(options), progress=lambda told: _note(found, told),
+                    to_topic=_to_topic(options), progress=note,
                 )  # fmt: skip
             else:
                 work = TopicReplay(
                     producer, options.source, settings, options.consumer, report,
                     group=options.group, include_maybe=options.include_maybe,
                     to_topic=_to_topic(options), skip_failed=options.skip_failed,
-                    dry_run=options.dry_run,
+                    dry_run=options.dry_run, is_stopped=interruption.stop.is_set,
                 ).run()  # fmt: skip
 
             async def keep() -> None:
-                _note(found, await work)
+                with suppress(_EnoughError):
+                    found[0] = await work
 
-            await finish_or_set(keep(), interruption.stop)
+            patience = await finish_or_hurry(keep(), interruption, _PATIENCE)
         finally:
-            await close_hurried(producer, interruption, _PATIENCE)
+            await close_hurried(producer, interruption, patience)
     return found[0]
-
-
-def _note(found: list[ReplayReport], report: ReplayReport) -> None:
-    found[0] = report
 
 
 def _to_topic(options: ReplayOptions) -> Callable[[DeadLetter], str] | None:

@@ -55,6 +55,7 @@ class TopicReplay:
         to_topic: Callable[[DeadLetter], str] | None = None,
         skip_failed: bool = False,
         dry_run: bool = False,
+        is_stopped: Callable[[], bool] = bool,
     ) -> None:
         self._producer = producer
         self._topic = topic
@@ -65,6 +66,7 @@ class TopicReplay:
         self._to_topic = to_topic
         self._skip_failed = skip_failed
         self._dry_run = dry_run
+        self._is_stopped = is_stopped
         # By partition: the next letter to send, the next one in doubt, and where to end.
         self._sure: dict[int, int] = {}
         self._maybe: dict[int, int] = {}
@@ -98,7 +100,7 @@ class TopicReplay:
                 self._report.is_whole = False
             if not self._dry_run:
                 await asyncio.to_thread(self._commit, consumer, other)
-            if not self._report.is_whole:
+            if not self._report.is_whole or self._is_stopped():
                 break
 
     def _look_up(self, consumer: Consumer, other: Consumer) -> None:

@@ -96,6 +96,29 @@ async def finish_or_set(work: Awaitable[Any], event: asyncio.Event) -> bool:
             await asyncio.wait([task])
 
 
+async def finish_or_hurry(
+    work: Awaitable[Any], interruption: Interruption, patience: float
+) -> float:
+    """Await the work; once stopped it has ``patience`` seconds, and none once told to leave.
+
+    Returns what is left of the patience. Raises what the work raises. What is not finished is
+    cancelled.
+    """
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(work)
+    try:
+        await done_or_set(task, interruption.stop)
+        stopped_at = loop.time()
+        await done_or_set(task, interruption.leave, patience)
+        if task.done():
+            task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+    return max(0.0, patience - (loop.time() - stopped_at))
+
+
 async def pause(seconds: float, event: asyncio.Event) -> None:
     """Wait for so many seconds, or until the event is set."""
     try:

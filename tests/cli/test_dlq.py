@@ -167,13 +167,33 @@ def test_an_interrupted_replay_keeps_what_was_confirmed_and_says_so(
 
     @asynccontextmanager
     async def interrupted() -> AsyncIterator[None]:
-        asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGINT)
+        for _ in range(2):
+            asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGINT)
         yield
 
     async def replay(*_: object, progress: Any, **__: object) -> ReplayReport:
         async with interrupted():
             progress(ReplayReport(replayed=7))
             await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(dlq.spool, "replay", replay)
+    assert "7 dead letters sent" in told(Exit.INTERRUPTED, source=str(path), loop="asyncio")
+
+
+def test_what_is_under_way_when_it_is_interrupted_is_brought_to_its_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled, its letters would be in doubt, and left for good."""
+    import asyncio
+    import os
+    import signal
+
+    async def replay(*_: object, progress: Any, **__: object) -> ReplayReport:
+        asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGINT)
+        for _turn in range(100):
+            await asyncio.sleep(0)
+        progress(ReplayReport(replayed=7))
         raise AssertionError
 
     monkeypatch.setattr(dlq.spool, "replay", replay)

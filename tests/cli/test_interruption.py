@@ -6,7 +6,13 @@ import asyncio
 import os
 import signal
 
-from aioproducer.cli.interruption import Interruption, close_hurried, done_or_set, pause
+from aioproducer.cli.interruption import (
+    Interruption,
+    close_hurried,
+    done_or_set,
+    finish_or_hurry,
+    pause,
+)
 from tests.cli.fake_producer import FakeProducer
 
 
@@ -69,3 +75,24 @@ async def test_a_pause_ends_with_its_event() -> None:
     await pause(0, event)
     asyncio.get_running_loop().call_soon(event.set)
     await pause(1000, event)
+
+
+async def test_work_may_be_finished_after_the_first_signal_and_not_after_the_second() -> None:
+    interruption, going_on = Interruption(), asyncio.Event()
+    waiting = asyncio.ensure_future(finish_or_hurry(going_on.wait(), interruption, 1000.0))
+    interruption.note(signal.SIGINT)
+    await asyncio.sleep(0)
+    going_on.set()
+    assert 0.0 < await waiting <= 1000.0
+    endless = asyncio.ensure_future(asyncio.Event().wait())
+    interruption.note(signal.SIGINT)
+    await finish_or_hurry(endless, interruption, 1000.0)
+    assert endless.cancelled()
+
+
+async def test_work_has_no_more_than_its_time_after_the_first_signal() -> None:
+    interruption = Interruption()
+    interruption.note(signal.SIGINT)
+    endless = asyncio.ensure_future(asyncio.Event().wait())
+    assert await finish_or_hurry(endless, interruption, 0.0) == 0.0
+    assert endless.cancelled()
