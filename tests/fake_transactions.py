@@ -108,6 +108,21 @@ class FakeTransactions:
         coordinated.node = node
         coordinated.loading_until = _now() + loading
 
+    def forget(self, transactional_id: str) -> None:
+        """Lose the transaction that is open, but not the records that are in the logs.
+
+        So it is when a coordinator has loaded, and answered from, what its predecessor had written
+        and not yet replicated to the broker that is elected next.
+        """
+        coordinated = self.of(transactional_id)
+        stop_timer(coordinated)
+        ended = coordinated.history[-1] if coordinated.history else None
+        coordinated.state = State.EMPTY
+        if ended is not None:
+            coordinated.state = State.COMPLETE_COMMIT if ended.commit else State.COMPLETE_ABORT
+        coordinated.partitions.clear()
+        coordinated.groups.clear()
+
     def group(self, group_id: str) -> FakeGroup:
         if group_id not in self.groups:
             self.groups[group_id] = FakeGroup(group_id, self.first_node)
@@ -189,7 +204,9 @@ class FakeTransactions:
         refused |= {p: TOPIC_AUTHORIZATION_FAILED for p in asked if p[0] in self.unauthorized}
         code = code or self._check(broker, body.transactional_id, body)
         if code or not refused:
-            code = code or self._add(body.transactional_id, asked, protocol=1)
+            known = all(self._is_open_in(body.producer_id, place) for place in asked)
+            # What has records already is told again, in case the coordinator forgot it.
+            code = code or self._add(body.transactional_id, asked, protocol=None if known else 1)
             results = [(*place, _told(request, code)) for place in asked]
         else:
             results = [(*p, refused.get(p, OPERATION_NOT_ATTEMPTED)) for p in asked]
@@ -200,7 +217,8 @@ class FakeTransactions:
     ) -> bytes:
         body: AddOffsetsToTxnRequest = request.body
         code = code or self._check(broker, body.transactional_id, body)
-        if not code:
+        known = body.group_id in self.of(body.transactional_id).groups
+        if not code and not known:
             self._add_group(body.transactional_id, body.group_id, protocol=1)
         return transaction_wire.add_offsets_response(
             request.version, _told(request, code), throttle_ms
@@ -342,7 +360,11 @@ class FakeTransactions:
     def _check_adding(self, coordinated: Coordinated) -> int:
         return CONCURRENT_TRANSACTIONS if coordinated.state in PREPARED else 0
 
-    def _add(self, transactional_id: str, places: list[Any], *, protocol: int) -> int:
+    def _is_open_in(self, producer_id: int, place: tuple[str, int]) -> bool:
+        partition = self._partition(*place)
+        return partition is not None and partition.has_open_transaction(producer_id)
+
+    def _add(self, transactional_id: str, places: list[Any], *, protocol: int | None) -> int:
         coordinated = self.of(transactional_id)
         self._open(coordinated, protocol)
         for place in places:
@@ -356,21 +378,18 @@ class FakeTransactions:
         self._open(coordinated, protocol)
         coordinated.groups[group_id] = self.group(group_id)
 
-    def _open(self, coordinated: Coordinated, protocol: int) -> None:
+    def _open(self, coordinated: Coordinated, protocol: int | None) -> None:
         if coordinated.state is not State.ONGOING:
             coordinated.state = State.ONGOING
             coordinated.protocols = set()
             coordinated.timer = asyncio.get_running_loop().call_later(
                 coordinated.timeout_ms / 1000, self._fence, coordinated
             )
-        self._note_protocol(coordinated, protocol)
+        if protocol is not None:
+            self._note_protocol(coordinated, protocol)
 
     def _note_protocol(self, coordinated: Coordinated, protocol: int) -> None:
-        if protocol in coordinated.protocols:
-            return
         coordinated.protocols.add(protocol)
-        if len(coordinated.protocols) > 1:
-            self.violations.append(f"{coordinated.transactional_id} mixes both protocols")
 
     def _bump(self, coordinated: Coordinated, *, remember: bool) -> None:
         coordinated.last_epoch = coordinated.epoch if remember else -1
@@ -396,6 +415,9 @@ class FakeTransactions:
         self, coordinated: Coordinated, *, commit: bool, renews: bool, by_client: bool
     ) -> None:
         stop_timer(coordinated)
+        if commit and len(coordinated.protocols) > 1:
+            # Before an abort a coordinator is told of everything that it may have forgotten.
+            self.violations.append(f"{coordinated.transactional_id} mixes both protocols")
         producer_id, epoch = coordinated.producer_id, coordinated.epoch
         if renews:
             # The markers carry the next epoch, which fences what is still on its way.

@@ -70,6 +70,11 @@ class TransactionScope:
         self._groups: set[str] = set()
         # What was asked first in the transaction, without an answer: it may be open there, or not.
         self._in_doubt: tuple[TopicPartition, ...] | str | None = None
+        # The refusal of the commit, when the coordinator knows nothing of the transaction.
+        self.forgotten: ProducerError | None = None
+        self._untold: list[tuple[TopicPartition, ...] | str] = []
+        # Whether a request was repeated that the brokers had passed on to the coordinator.
+        self._distrusted = False
 
     # Events
 
@@ -90,6 +95,9 @@ class TransactionScope:
         self._added.clear()
         self._groups.clear()
         self._in_doubt = None
+        self.forgotten = None
+        self._untold.clear()
+        self._distrusted = False
 
     def fault(self, error: ProducerError) -> bool:
         """Note that something of the transaction failed; return whether it was whole before."""
@@ -172,6 +180,9 @@ class TransactionScope:
         """Return what is to be asked now; ``quiet`` says that no record is open or on the wire."""
         if self.state is TransactionState.INITIALIZING:
             return Step.INITIALIZE
+        asked_again = self._asked_again()
+        if asked_again is not None:
+            return Step.ADD_OFFSETS if isinstance(asked_again, str) else Step.ADD_PARTITIONS
         if self.state in _SENDING:
             if self._wanted:
                 return Step.ADD_PARTITIONS
@@ -179,9 +190,13 @@ class TransactionScope:
                 group = self.offsets[0].group.group_id
                 known = self.protocol is TransactionProtocol.V2 or group in self._groups
                 return Step.COMMIT_OFFSETS if known else Step.ADD_OFFSETS
-        elif self._must_ask_again():
-            return Step.ADD_OFFSETS if isinstance(self._in_doubt, str) else Step.ADD_PARTITIONS
         return Step.END if self.is_ending and quiet else None
+
+    def _asked_again(self) -> tuple[TopicPartition, ...] | str | None:
+        """Return what is to be added before anything else, though it was asked for already."""
+        if self._untold and self.is_ending:
+            return self._untold[0]
+        return self._in_doubt if self._must_ask_again() else None
 
     def _must_ask_again(self) -> bool:
         """Return whether an abort has to know first if there is a transaction to end.
@@ -193,13 +208,23 @@ class TransactionScope:
 
     def partitions_to_add(self) -> tuple[TopicPartition, ...]:
         """Return the partitions that are to be added."""
-        in_doubt = self._in_doubt if self._must_ask_again() else None
-        return in_doubt if isinstance(in_doubt, tuple) else tuple(self._wanted)
+        asked_again = self._asked_again()
+        return asked_again if isinstance(asked_again, tuple) else tuple(self._wanted)
 
     def group_to_add(self) -> str:
         """Return the consumer group that is to be added."""
-        in_doubt = self._in_doubt if self._must_ask_again() else None
-        return in_doubt if isinstance(in_doubt, str) else self.offsets[0].group.group_id
+        asked_again = self._asked_again()
+        return asked_again if isinstance(asked_again, str) else self.offsets[0].group.group_id
+
+    def sent(self, topic: str, index: int) -> None:
+        """Note that records of a partition go on the wire."""
+        self.started = True
+        self._added.add(TopicPartition(topic, index))
+
+    def offsets_sent(self, group_id: str) -> None:
+        """Note that offsets of a consumer group go on the wire."""
+        self.started = True
+        self._groups.add(group_id)
 
     def added(self, partitions: Iterable[TopicPartition]) -> None:
         """Note that the coordinator has added ``partitions``."""
@@ -207,11 +232,12 @@ class TransactionScope:
         for partition in partitions:
             self._added.add(partition)
             self._wanted.pop(partition, None)
+        self._untold = [asked for asked in self._untold if isinstance(asked, str)]
 
     def group_added(self, group_id: str) -> None:
         """Note that the coordinator has added a consumer group."""
-        self.started = True
-        self._groups.add(group_id)
+        self.offsets_sent(group_id)
+        self._untold = [asked for asked in self._untold if asked != group_id]
 
     def refused(self) -> None:
         """Note that the coordinator answered and added nothing.
@@ -224,3 +250,43 @@ class TransactionScope:
     def unanswered(self, asked: tuple[TopicPartition, ...] | str) -> None:
         """Note that whether ``asked`` was added is not known."""
         self._in_doubt = asked
+
+    def forget(self, refusal: ProducerError) -> None:
+        """Note that the coordinator refuses the commit of a transaction that it does not know.
+
+        It is told of all of it again, so that an abort reaches it: what nobody ends would become
+        visible with the next transaction.
+        """
+        self.forgotten = refusal
+        self.tell_again()
+
+    def distrust(self) -> None:
+        """Note that a repeated request was answered by what a coordinator may still forget.
+
+        It answers from what it finds in its log, replicated or not; one that is elected without
+        that knows less than what is in the partitions.
+        """
+        self._distrusted = self.protocol is TransactionProtocol.V2
+
+    def must_tell_again(self) -> bool:
+        """Return whether the coordinator is to be told of everything before the end, once."""
+        if not (self._distrusted and self.started):
+            return False
+        self.tell_again()
+        return True
+
+    def tell_again(self) -> None:
+        """Have the coordinator told of all parts of the transaction again, before its end."""
+        self._distrusted = False
+        self._untold = [*sorted(self._groups)]
+        if self._added:
+            self._untold.append(tuple(sorted(self._added)))
+
+    @property
+    def is_telling_again(self) -> bool:
+        """Whether what is added now had been added before."""
+        return bool(self._untold)
+
+    def told_in_vain(self) -> None:
+        """Note that the coordinator takes nothing more: the end will say why."""
+        self._untold.clear()

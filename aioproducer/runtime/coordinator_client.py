@@ -361,6 +361,17 @@ class CoordinatorClient:
         final.__cause__ = error
         return final
 
+    def has_forgotten(self, error: ProducerError, began_at: float, now: float) -> bool:
+        """Return whether a refused commit says that the coordinator knows of no transaction.
+
+        A coordinator answers from what it finds in its log, replicated or not (Kafka's
+        ``TransactionStateManager.loadTransactionMetadata``); when the next one is elected without
+        that, records are in the logs whose transaction never was. If the brokers may as well have
+        aborted it for its age, or for another producer, adding to it is refused.
+        """
+        lost = isinstance(error, BrokerError) and error.code == _TOO_LATE
+        return lost and not self._overdue(began_at, now)
+
     def _overdue(self, began_at: float, now: float) -> str:
         """Return words about a transaction that the brokers have given up, if they may have."""
         limit = self._config.transaction_timeout_ms / 1000

@@ -211,7 +211,7 @@ class Sender:
             size += batch.wire_size
             queue.take(self._keeper.identity)
             if self._scope is not None:
-                self._scope.started = True
+                self._scope.sent(queue.topic.name, queue.index)
             shipments.append(inlined.row(Shipment, (queue, batch)))
             following = queue.head()
             if following is not None and following.sealed is not None:
@@ -435,9 +435,13 @@ class Sender:
 
     def _retry(self, queue: PartitionQueue, batch: Batch) -> None:
         config = self._config
+        # The coordinator still writes the markers of the last transaction.
+        is_busy = isinstance(batch.last_error, ConcurrentTransactionsError)
+        if self._scope is not None and not is_busy:
+            self._scope.distrust()
         delay = (
             busy_backoff_ms(config.retry_backoff_ms, batch.attempts, self._rng)
-            if isinstance(batch.last_error, ConcurrentTransactionsError)
+            if is_busy
             else backoff_ms(
                 config.retry_backoff_ms, config.retry_backoff_max_ms, batch.attempts, self._rng
             )

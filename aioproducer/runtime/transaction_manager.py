@@ -10,9 +10,16 @@ from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from aioproducer.config import ProducerConfig
+from aioproducer.core.producer_identity import ProducerIdentity
 from aioproducer.core.transaction import TransactionEvent, TransactionState
-from aioproducer.core.transaction_scope import OffsetsToCommit, Step, TransactionScope
+from aioproducer.core.transaction_scope import (
+    OffsetsToCommit,
+    Step,
+    TransactionProtocol,
+    TransactionScope,
+)
 from aioproducer.errors import (
+    ConcurrentTransactionsError,
     ProducerError,
     TransactionStateError,
     TransactionTimeoutError,
@@ -369,22 +376,36 @@ class TransactionManager:
     @contextmanager
     def _noting_doubt(self, asked: tuple[TopicPartition, ...] | str) -> Iterator[None]:
         """Have the scope know whether what was asked may have opened the transaction."""
+        scope = self.scope
         try:
             yield
         except Again as again:
             if again.unanswered:
-                self.scope.unanswered(asked)
+                scope.unanswered(asked)
             raise
-        except Abortable:
-            self.scope.refused()
+        except (Abortable, Fatal) as failure:
+            if scope.forgotten is not None:
+                # It cannot be ended, and must not become part of the next one.
+                raise Fatal(failure.error) from failure
+            if scope.is_telling_again:
+                # Something has become of it already: the end is answered accordingly.
+                scope.told_in_vain()
+                raise Again(failure.error) from failure
+            if isinstance(failure, Abortable):
+                scope.refused()
             raise
 
     async def _commit_offsets(self) -> None:
         scope = self.scope
         offsets = scope.offsets[0]
-        scope.started = True
+        scope.offsets_sent(offsets.group.group_id)
         assert self._keeper.identity is not None
-        await self._client.commit_offsets(self._keeper.identity, scope.protocol, offsets)
+        try:
+            await self._client.commit_offsets(self._keeper.identity, scope.protocol, offsets)
+        except Again as again:
+            if not isinstance(again.error, ConcurrentTransactionsError):
+                scope.distrust()
+            raise
         # An abort may have emptied the queue meanwhile.
         if scope.offsets and scope.offsets[0] is offsets:
             scope.offsets.popleft()
@@ -393,12 +414,24 @@ class TransactionManager:
 
     async def _end(self) -> None:
         scope, keeper = self.scope, self._keeper
+        if scope.must_tell_again():
+            return
         renewed = None
         if scope.started:
-            committing = scope.state is TransactionState.COMMITTING
-            assert keeper.identity is not None
-            with self._noting_doubt_of_the_end():
-                renewed = await self._client.end(keeper.identity, scope.protocol, commit=committing)
+            try:
+                renewed = await self._ask_for_the_end()
+            except Fatal as failure:
+                if not self._is_forgotten(failure.error):
+                    raise
+                scope.forget(failure.error)
+                return
+            except Again as again:
+                if self._may_be_forgotten(again):
+                    scope.tell_again()
+                raise
+            if scope.forgotten is not None:
+                self._healed(renewed, scope.forgotten)
+                return
         if renewed is not None:
             self._ready(TransactionEvent.ENDED)
             keeper.adopt(renewed, starts_at_zero=self._client.starts_at_zero(scope))
@@ -412,6 +445,46 @@ class TransactionManager:
         with suppress(TimeoutError):
             async with self._watch.timeout(_FEATURES_S):
                 await self._client.refresh_features(self._loop.time())
+
+    async def _ask_for_the_end(self) -> ProducerIdentity | None:
+        scope, identity = self.scope, self._keeper.identity
+        assert identity is not None
+        commit = scope.state is TransactionState.COMMITTING and scope.forgotten is None
+        with self._noting_doubt_of_the_end():
+            return await self._client.end(identity, scope.protocol, commit=commit)
+
+    def _is_forgotten(self, error: ProducerError) -> bool:
+        """Return whether a refused commit is one that the coordinator knows nothing of."""
+        scope = self.scope
+        return (
+            scope.state is TransactionState.COMMITTING
+            and scope.protocol is TransactionProtocol.V2
+            and scope.forgotten is None
+            and self._client.has_forgotten(error, self._began_at, self._loop.time())
+        )
+
+    def _may_be_forgotten(self, again: Again) -> bool:
+        """Return whether an abort may have another coordinator, which knows nothing of it.
+
+        Unlike a commit it would be accepted then, and end nothing (KIP-890).
+        """
+        scope = self.scope
+        return (
+            scope.state is TransactionState.ABORTING
+            and scope.protocol is TransactionProtocol.V2
+            and leaves_end_in_doubt(again)
+        )
+
+    def _healed(self, renewed: ProducerIdentity | None, refusal: ProducerError) -> None:
+        """What the coordinator knew nothing of is aborted: say so to whoever waits for a commit."""
+        scope = self.scope
+        scope.started = False
+        if renewed is not None:
+            self._keeper.adopt(renewed, starts_at_zero=self._client.starts_at_zero(scope))
+        if scope.end_in_doubt:
+            self._doom(self._final(refusal))
+        else:
+            self._fault(refusal)
 
     @contextmanager
     def _noting_doubt_of_the_end(self) -> Iterator[None]:

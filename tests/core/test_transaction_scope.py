@@ -266,3 +266,64 @@ def test_an_aborted_records_error_tells_why() -> None:
     assert error.__cause__ is cause
     assert "the disk is full" in str(error)
     assert error.persisted == "no"
+
+
+def test_what_a_coordinator_forgot_is_told_again_before_the_end() -> None:
+    scope = make(V2, E.BEGIN)
+    scope.sent("t", 0)
+    scope.offsets_sent("g")
+    scope.apply(E.COMMIT)
+    assert scope.next_step(quiet=True) is Step.END
+    scope.forget(ProducerError("unknown"))
+    assert scope.next_step(quiet=True) is Step.ADD_OFFSETS
+    assert scope.group_to_add() == "g"
+    scope.group_added("g")
+    assert scope.next_step(quiet=True) is Step.ADD_PARTITIONS
+    assert scope.partitions_to_add() == (P0,)
+    scope.added([P0])
+    assert not scope.is_telling_again
+    assert scope.next_step(quiet=True) is Step.END
+
+
+def test_what_nobody_wants_to_hear_is_not_told_on() -> None:
+    scope = make(V2, E.BEGIN)
+    scope.sent("t", 0)
+    scope.apply(E.ABORT)
+    scope.tell_again()
+    assert scope.next_step(quiet=True) is Step.ADD_PARTITIONS
+    scope.told_in_vain()
+    assert scope.next_step(quiet=True) is Step.END
+
+
+def test_the_next_transaction_has_not_been_forgotten() -> None:
+    scope = make(V2, E.BEGIN)
+    scope.sent("t", 0)
+    scope.apply(E.COMMIT)
+    scope.forget(ProducerError("unknown"))
+    scope.apply(E.FAULT)
+    scope.apply(E.ABORT)
+    scope.apply(E.ENDED)
+    scope.apply(E.BEGIN)
+    scope.apply(E.COMMIT)
+    assert scope.forgotten is None
+    assert scope.next_step(quiet=True) is Step.END
+
+
+def test_after_a_repetition_everything_is_told_again_once() -> None:
+    scope = make(V2, E.BEGIN)
+    scope.distrust()
+    assert not scope.must_tell_again()
+    scope.sent("t", 0)
+    scope.apply(E.COMMIT)
+    assert scope.must_tell_again()
+    assert scope.next_step(quiet=True) is Step.ADD_PARTITIONS
+    scope.added([P0])
+    assert not scope.must_tell_again()
+    assert scope.next_step(quiet=True) is Step.END
+
+
+def test_the_old_protocol_told_everything_itself() -> None:
+    scope = make(V1, E.BEGIN)
+    scope.sent("t", 0)
+    scope.distrust()
+    assert not scope.must_tell_again()

@@ -372,6 +372,23 @@ def test_whatever_else_is_final_has_a_class_that_says_so() -> None:
 
 
 @pytest.mark.parametrize(
+    ("error", "after", "forgotten"),
+    [
+        (broker_error(E.INVALID_TXN_STATE), 1.0, True),
+        (broker_error(E.INVALID_TXN_STATE), 9.5, False),
+        (broker_error(E.PRODUCER_FENCED), 1.0, False),
+        (ProducerError("own"), 1.0, False),
+    ],
+)
+def test_which_refused_commits_were_of_no_known_transaction(
+    error: ProducerError, after: float, forgotten: bool
+) -> None:
+    """What is old enough the brokers have aborted, and it is theirs to tell."""
+    client = client_of(Brokers(), transaction_timeout_ms=10_000)
+    assert client.has_forgotten(error, 100.0, 100.0 + after) is forgotten
+
+
+@pytest.mark.parametrize(
     ("error", "fatal"),
     [
         (broker_error(E.PRODUCER_FENCED), True),

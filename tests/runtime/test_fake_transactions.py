@@ -342,7 +342,32 @@ async def test_mixing_protocols_is_reported() -> None:
     client.init()
     client.add(0)
     client.produce(b"a", version=12)
+    client.end(commit=True)
     assert cluster.transactions.violations == ["payments mixes both protocols"]
+
+
+async def test_what_is_told_again_for_an_abort_is_no_mixing() -> None:
+    cluster = cluster_of()
+    client = Client(cluster, 2)
+    client.init()
+    client.produce(b"a", version=12)
+    client.add(0)
+    assert client.end(commit=False) == 0
+    assert cluster.transactions.violations == []
+
+
+async def test_what_a_coordinator_forgot_stays_open_until_it_is_told() -> None:
+    """So does Kafka 4.3.1, where a commit of it is refused and an abort ends nothing."""
+    cluster = cluster_of()
+    client = await opened(2, cluster)
+    cluster.transactions.forget(ID)
+    assert client.end(commit=True) == 48
+    assert cluster.transactions.of(ID).state is State.EMPTY
+    assert client.add(0, 1) == [0, 0]
+    assert client.end(commit=False) == 0
+    await settle()
+    assert committed(cluster) == []
+    assert len(read_committed(cluster.topics["orders"].partitions[0]).aborted) == 1
 
 
 async def test_partitions_are_added_all_or_none() -> None:

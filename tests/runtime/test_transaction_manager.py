@@ -22,6 +22,7 @@ from aioproducer.core.transaction_scope import (
 from aioproducer.errors import (
     ClusterConnectionError,
     FatalTransactionError,
+    InvalidTxnStateError,
     ProducerClosedError,
     ProducerError,
     TransactionAbortedError,
@@ -97,6 +98,9 @@ class Coordinator:
 
     def fatal(self, error: ProducerError, began_at: float, now: float) -> ProducerError:
         return FatalTransactionError(str(error))
+
+    def has_forgotten(self, error: ProducerError, began_at: float, now: float) -> bool:
+        return isinstance(error, InvalidTxnStateError)
 
     def pause(self, again: Again, attempt: int, rng: random.Random) -> float:
         return 0.1
@@ -539,6 +543,130 @@ async def test_a_commit_that_is_refused_for_good_may_have_been_done_before(
         with pytest.raises(FatalTransactionError) as caught:
             await it.manager.commit(60)
         assert caught.value.persisted == persisted
+
+
+FORGOTTEN = Fatal(broker_error(48))
+NOT_COORDINATOR = Again(broker_error(16))
+
+
+async def test_a_commit_that_the_coordinator_knows_nothing_of_is_aborted_before_it_fails() -> None:
+    """Nobody else would end it: its records would become visible with the next transaction's."""
+    async with world(V2) as it:
+        it.coordinator.outcomes = {"commit": [FORGOTTEN]}
+        it.manager.begin()
+        await it.manager.send_offsets(WISH, 60)
+        it.manager.scope.sent("t", 1)
+        it.manager.scope.sent("t", 0)
+        with pytest.raises(InvalidTxnStateError) as caught:
+            await it.manager.commit(60)
+        told = [("add group", "g"), ("add", ("t", 0), ("t", 1)), "abort"]
+        assert it.coordinator.log == ["offsets", "commit", *told]
+        assert caught.value.persisted == "no"
+        assert "run all of it again" in caught.value.what_next
+        await it.manager.abort(60)
+        assert it.keeper.identity == NEXT
+        it.manager.begin()
+        it.manager.scope.sent("t", 2)
+        await it.manager.commit(60)
+        assert it.coordinator.log[5:] == ["commit"]
+
+
+async def test_a_forgotten_commit_that_was_in_doubt_is_final() -> None:
+    """It may have been done before it was forgotten, so it must not be run again."""
+    async with world(V2) as it:
+        it.coordinator.outcomes = {"commit": [NOT_COORDINATOR, FORGOTTEN]}
+        it.manager.begin()
+        it.manager.scope.sent("t", 0)
+        with pytest.raises(FatalTransactionError) as caught:
+            await it.manager.commit(60)
+        assert caught.value.persisted == "maybe"
+        assert it.coordinator.log == ["commit", "commit", ("add", ("t", 0)), "abort"]
+
+
+@pytest.mark.parametrize("step", ["add", "abort"])
+@pytest.mark.parametrize("outcome", [Fatal, Abortable])
+async def test_a_forgotten_commit_that_cannot_be_aborted_is_final(step: str, outcome: Any) -> None:
+    async with world(V2) as it:
+        refused = Fatal if step == "abort" else outcome
+        it.coordinator.outcomes = {"commit": [FORGOTTEN], step: [refused(broker_error(90))]}
+        it.manager.begin()
+        it.manager.scope.sent("t", 0)
+        with pytest.raises(FatalTransactionError, match="FENCED"):
+            await it.manager.commit(60)
+        await asyncio.sleep(60)
+        assert it.asked == ["commit", "add", "abort"][: 2 if step == "add" else 3]
+
+
+async def test_telling_of_a_forgotten_commit_goes_on_until_it_is_answered() -> None:
+    async with world(V2) as it:
+        it.coordinator.outcomes = {"commit": [FORGOTTEN], "add": [LOST], "abort": [LOST]}
+        it.manager.begin()
+        it.manager.scope.sent("t", 0)
+        with pytest.raises(FatalTransactionError):
+            await it.manager.commit(60)
+        assert it.asked == ["commit", "add", "add", "abort", "abort"]
+
+
+async def test_before_kip_890_a_refused_commit_is_final_at_once() -> None:
+    async with world(V1) as it:
+        it.coordinator.outcomes = {"commit": [FORGOTTEN]}
+        it.manager.begin()
+        it.manager.scope.touch("t", 0)
+        with pytest.raises(FatalTransactionError):
+            await it.manager.commit(60)
+        assert it.asked == ["add", "commit"]
+
+
+@pytest.mark.parametrize("failure", [NOT_COORDINATOR, LOST])
+async def test_an_abort_that_finds_another_coordinator_tells_it_of_everything(
+    failure: Again,
+) -> None:
+    """One that knows nothing of the transaction would say that all is well, and end nothing."""
+    async with world(V2) as it:
+        it.coordinator.outcomes = {"abort": [failure]}
+        it.manager.begin()
+        it.manager.scope.sent("t", 0)
+        await it.manager.abort(60)
+        assert it.coordinator.log == ["abort", ("add", ("t", 0)), "abort"]
+        assert it.keeper.identity == NEXT
+
+
+@pytest.mark.parametrize("refused", [Fatal(broker_error(90)), Abortable(broker_error(3))])
+async def test_an_abort_that_was_done_already_is_repeated_all_the_same(refused: Any) -> None:
+    """The coordinator fences what is told of a transaction that is over, and confirms its end."""
+    async with world(V2) as it:
+        it.coordinator.outcomes = {"abort": [NOT_COORDINATOR], "add": [refused]}
+        it.manager.begin()
+        it.manager.scope.sent("t", 0)
+        await it.manager.abort(60)
+        assert it.asked == ["abort", "add", "abort"]
+        assert it.manager.scope.state is S.READY
+
+
+@pytest.mark.parametrize("end", ["commit", "abort"])
+async def test_after_a_repeated_request_the_coordinator_is_told_of_everything(end: str) -> None:
+    """A coordinator answers a repetition by what its predecessor had not replicated yet."""
+    async with world(V2) as it:
+        it.coordinator.outcomes = {"offsets": [Again(broker_error(51)), NOT_COORDINATOR]}
+        it.manager.begin()
+        await it.manager.send_offsets(WISH, 60)
+        it.manager.scope.sent("t", 0)
+        await getattr(it.manager, end)(60)
+        told = [("add group", "g"), ("add", ("t", 0)), end]
+        assert it.coordinator.log == ["offsets", "offsets", "offsets", *told]
+        it.manager.begin()
+        await it.manager.send_offsets(WISH, 60)
+        await getattr(it.manager, end)(60)
+        assert it.coordinator.log[6:] == ["offsets", end]
+
+
+async def test_an_abort_that_only_has_to_wait_tells_nothing_again() -> None:
+    async with world(V2) as it:
+        it.coordinator.outcomes = {"abort": [Again(broker_error(51))]}
+        it.manager.begin()
+        it.manager.scope.sent("t", 0)
+        await it.manager.abort(60)
+        assert it.asked == ["abort", "abort"]
 
 
 @pytest.mark.parametrize("end", ["commit", "abort"])

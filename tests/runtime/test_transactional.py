@@ -11,6 +11,7 @@ import pytest
 from aioproducer import (
     AsyncProducer,
     DeliveryTimeoutError,
+    FatalTransactionError,
     LifeState,
     ProducerClosedError,
     ProducerError,
@@ -22,7 +23,7 @@ from aioproducer import (
     TransactionTimeoutError,
 )
 from aioproducer.core.transaction import TransactionState
-from aioproducer.errors import InvalidTimestampError
+from aioproducer.errors import InvalidTimestampError, InvalidTxnStateError
 from aioproducer.runtime.coordinator_client import CoordinatorClient
 from aioproducer.wire.error_codes import ErrorCode
 from aioproducer.wire.versions import ApiKey
@@ -163,6 +164,66 @@ async def test_a_transaction_is_fenced_by_a_newer_producer_for_good() -> None:
             tx.send("t", b"new")
         await new.close()
     assert visible(cluster) == [b"new"]
+
+
+async def test_a_transaction_that_the_coordinator_lost_never_becomes_visible() -> None:
+    """Its records are in the log, and its id's next transaction must not end them with its own."""
+    cluster = cluster_of()
+    async with running(cluster, transactional_id="x") as producer:
+        with pytest.raises(InvalidTxnStateError) as caught:
+            async with producer.transaction() as tx:
+                await tx.send("t", b"lost")
+                cluster.transactions.forget("x")
+        assert caught.value.persisted == "no"
+        async with producer.transaction() as tx:
+            tx.send("t", b"again")
+    assert visible(cluster) == [b"again"]
+    assert values_of(cluster, "t") == [b"lost", b"again"]
+
+
+@pytest.mark.parametrize("commit", [True, False])
+async def test_what_a_repeated_request_opened_and_the_coordinator_lost_is_ended_whole(
+    commit: bool,
+) -> None:
+    """It asks nobody who might have forgotten: it tells, also of the part that was not lost."""
+    cluster = cluster_of(partitions=2)
+    async with running(cluster, transactional_id="x") as producer:
+        producer.begin_transaction()
+        # As a leader answers when the coordinator moved before it could add the partition.
+        cluster.topics["t"].partitions[0].script.append(Verb(code=ErrorCode.NOT_ENOUGH_REPLICAS))
+        await producer.send("t", b"first", partition=0)
+        cluster.transactions.forget("x")
+        await producer.send("t", b"second", partition=1)
+        await (producer.commit_transaction() if commit else producer.abort_transaction())
+        await asyncio.sleep(1)
+        assert visible(cluster, 0) == ([b"first"] if commit else [])
+        async with producer.transaction() as tx:
+            tx.send("t", b"next", partition=0)
+    assert visible(cluster, 0) == ([b"first", b"next"] if commit else [b"next"])
+    assert visible(cluster, 1) == ([b"second"] if commit else [])
+
+
+@pytest.mark.parametrize("commit", [True, False])
+async def test_a_transaction_that_the_next_coordinator_does_not_know_is_aborted_by_it(
+    commit: bool,
+) -> None:
+    cluster = FakeCluster(2)
+    cluster.add_topic("t", 1)
+    async with running(cluster, transactional_id="x") as producer:
+        producer.begin_transaction()
+        await producer.send("t", b"lost")
+        cluster.transactions.move("x", 2)
+        cluster.transactions.forget("x")
+        if commit:
+            # The first coordinator may have done it before it moved.
+            with pytest.raises(FatalTransactionError) as caught:
+                await producer.commit_transaction()
+            assert caught.value.persisted == "maybe"
+        else:
+            await producer.abort_transaction()
+    async with running(cluster, transactional_id="x") as successor, successor.transaction() as tx:
+        tx.send("t", b"next")
+    assert visible(cluster) == [b"next"]
 
 
 async def test_a_commit_that_was_never_answered_may_have_happened() -> None:

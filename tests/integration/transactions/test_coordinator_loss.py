@@ -6,7 +6,8 @@ import asyncio
 import time
 import uuid
 
-from aioproducer import AsyncProducer
+from aioproducer import AsyncProducer, FatalTransactionError
+from aioproducer.errors import InvalidTxnStateError
 from aioproducer.testing import NodeControl
 from aioproducer.testing.admin import connect, partition_states
 from tests.conftest import TopicFactory
@@ -21,7 +22,8 @@ def coordinator_of(bootstrap: str, transactional_id: str) -> int:
     digest = 0
     for unit in transactional_id:
         digest = (31 * digest + ord(unit)) & 0xFFFFFFFF
-    return states[(digest & 0x7FFFFFFF) % len(states)].leader
+    # Of a negative hash Kafka takes the absolute value here, unlike anywhere else.
+    return states[min(digest, 2**32 - digest) % 2**31 % len(states)].leader
 
 
 def ids_of(bootstrap: str, node_id: int, count: int) -> list[str]:
@@ -85,28 +87,45 @@ async def test_losing_the_coordinator_at_any_step_only_delays(
 async def test_a_coordinator_that_moves_is_followed(
     bootstrap: str, node_control: NodeControl, topic: TopicFactory
 ) -> None:
-    """Leadership of the transactions' state goes round while transactions stream."""
+    """Leadership of the transactions' state goes round while transactions stream.
+
+    Two moves in a row may make Kafka lose a transaction (test_lost_state.py brings that about):
+    that one alone may fail, with that one error, and a commit in doubt may have happened.
+    """
     name, count = topic(3), 0
-    stopped = asyncio.Event()
-    async with new_producer(bootstrap) as producer:
-        await _one(producer, name, b"0")
+    stopped, first_is_done = asyncio.Event(), asyncio.Event()
+    lost: dict[int, str] = {}
 
-        async def stream() -> None:
-            nonlocal count
-            while not stopped.is_set():
-                count += 1
-                await _one(producer, name, b"%d" % count)
+    async def stream() -> None:
+        nonlocal count
+        while not stopped.is_set():
+            async with new_producer(bootstrap) as producer:
+                while not stopped.is_set():
+                    try:
+                        await _one(producer, name, b"%d" % count)
+                    except InvalidTxnStateError as error:
+                        lost[count] = error.persisted
+                    except FatalTransactionError as error:
+                        if not isinstance(error.__cause__, InvalidTxnStateError):
+                            raise
+                        lost[count] = error.persisted
+                        break
+                    finally:
+                        count += 1
+                        first_is_done.set()
 
-        streaming = asyncio.create_task(stream())
-        try:
-            for _ in range(3):
-                await asyncio.to_thread(_move_coordinators, bootstrap)
-                await asyncio.sleep(0.3)
-        finally:
-            stopped.set()
-            await streaming
-    found = await visible(bootstrap, name)
-    assert sorted(map(int, found)) == list(range(count + 1))  # type: ignore[arg-type]
+    streaming = asyncio.create_task(stream())
+    try:
+        await first_is_done.wait()
+        for _ in range(3):
+            await asyncio.to_thread(_move_coordinators, bootstrap)
+            await asyncio.sleep(0.3)
+    finally:
+        stopped.set()
+        await streaming
+    found = sorted(map(int, await visible(bootstrap, name)))  # type: ignore[arg-type]
+    in_doubt = {number for number in found if lost.get(number) == "maybe"}
+    assert found == sorted({*range(count)} - lost.keys() | in_doubt)
 
 
 def _move_coordinators(bootstrap: str) -> None:
