@@ -24,7 +24,13 @@ from aioproducer.testing.where import REQUIRE_VARIABLE, VERSIONS, Found
 from tests.postgres import PostgresMissingError, a_database, a_server
 
 # The same examples in every run, however busy the machine.
-hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, database=None)
+hypothesis.settings.register_profile(
+    "suite",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("suite")
 
 __all__ = ["FOUND", "TopicFactory"]
