@@ -277,13 +277,24 @@ class CircuitBreaker(ProducerWrapper[K, V]):
         if circuit.state is _CLOSED:
             return guard.watch
         now = self.now()
-        ticket, moved = circuit.ask(now)
-        if moved is not None:
-            self.moved(guard, moved, None)
+        ticket = self._ask(guard, now)
         if ticket is None:
             self._rejected += 1
             raise self._refusal(guard, topic, now)
         return Watch(guard, ticket)
+
+    def _ask(self, guard: Guard, now: float) -> int | None:
+        ticket, moved = guard.circuit.ask(now)
+        if moved is not None:
+            self.moved(guard, moved, None)
+        return ticket
+
+    def watch_at(self, guard: Guard) -> Watch:
+        """Return who watches a record that is on its way unasked: as the probe, if one is due."""
+        if guard.circuit.state is _CLOSED:
+            return guard.watch
+        ticket = self._ask(guard, self.now())
+        return guard.watch if ticket is None else Watch(guard, ticket)
 
     def _refusal(self, guard: Guard, topic: str | None, now: float) -> CircuitOpenError:
         of = f" of {self.scope} {guard.name}" if guard.name else ""

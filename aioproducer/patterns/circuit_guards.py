@@ -126,7 +126,7 @@ class LateWatch(Watch):
     def follow(self, delivery: AnyDelivery) -> None:
         guard = self._breaker.guard_at(delivery.topic, delivery.partition)
         if guard is not None:
-            guard.watch.follow(delivery)
+            self._breaker.watch_at(guard).follow(delivery)
         else:
             self.follow_alone(delivery)
 

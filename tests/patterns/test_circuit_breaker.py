@@ -506,6 +506,22 @@ async def test_a_record_that_may_go_anywhere_is_refused_only_when_no_broker_is_w
         await breaker.send("t", b"v", partition=metadata.partition)
 
 
+async def test_records_that_may_go_anywhere_close_the_circuit_of_a_broker_that_is_back() -> None:
+    cluster = cluster_of(brokers=2, partitions=2)
+    async with breaker_on(cluster, scope="broker") as breaker:
+        leaders = {str(each.leader): each.partition for each in breaker.known_partitions("t")}
+        shut(cluster, 1)
+        with pytest.raises(DeliveryTimeoutError):
+            await breaker.send("t", b"x", partition=leaders["1"])
+        assert state(breaker, "1") is OPEN
+        cluster.brokers[1].start()
+        for _ in range(100):
+            # A batch each, so that they do not all go to one partition.
+            await breaker.send("t", b"x" * 20_000)
+            await asyncio.sleep(0.5)
+        assert breaker.circuits == {"1": CLOSED, "2": CLOSED}
+
+
 async def test_a_record_whose_broker_is_not_known_yet_is_counted_where_it_went() -> None:
     cluster = cluster_of()
     async with breaker_on(cluster, scope="broker") as breaker:
