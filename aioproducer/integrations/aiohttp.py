@@ -59,18 +59,27 @@ class AiohttpProducer(ProducerLifespan[K, V]):
         @web.middleware
         async def deliver_or_answer(request: web.Request, handler: Handler) -> web.StreamResponse:
             try:
-                response = await handler(request)
-                added: RequestEvents[K, V] | None = request.get(self._key)
-                if added is not None:
-                    if response.status < 400:
-                        await added.deliver_added()
-                    else:
-                        added.drop_added()
+                try:
+                    response = await handler(request)
+                except web.HTTPException as raised:
+                    # A redirect, usually: an answer as any other.
+                    await self._deliver_or_drop(request, raised.status)
+                    raise
+                await self._deliver_or_drop(request, response.status)
             except ProducerError as error:
                 return self._answer(error)
             return response
 
         return deliver_or_answer
+
+    async def _deliver_or_drop(self, request: web.Request, status: int) -> None:
+        added: RequestEvents[K, V] | None = request.get(self._key)
+        if added is None:
+            return
+        if status < 400:
+            await added.deliver_added()
+        else:
+            added.drop_added()
 
     def _answer(self, error: ProducerError) -> web.Response:
         answer = answer_for(error, details=self.details)

@@ -32,6 +32,10 @@ def app_of(kafka: AiohttpProducer[bytes, bytes], topic: str) -> web.Application:
         kafka.events(request).add(topic, b"and another")
         return web.json_response({}, status=int(request.query.get("status", 201)))
 
+    async def redirected(request: web.Request) -> web.Response:
+        kafka.events(request).add(topic, await request.read())
+        raise web.HTTPSeeOther("/health/live")
+
     async def later(request: web.Request) -> web.Response:
         kafka.outbox.put(topic, await request.read())
         return web.json_response({}, status=202)
@@ -40,6 +44,7 @@ def app_of(kafka: AiohttpProducer[bytes, bytes], topic: str) -> web.Application:
     kafka.install(app)
     app.router.add_post("/awaited", awaited)
     app.router.add_post("/added", added)
+    app.router.add_post("/redirected", redirected)
     app.router.add_post("/later", later)
     return app
 
@@ -70,6 +75,16 @@ async def test_each_way_to_send_arrives(bootstrap: str, topic: TopicFactory) -> 
         assert (await client.get("/health/ready")).status == 200
     values = [record.value for record in await read_topic_async(bootstrap, name)]
     assert values == [b"awaited", b"added", b"and another", b"later"]
+
+
+async def test_what_was_added_arrives_when_the_handler_raises_a_redirect(
+    bootstrap: str, topic: TopicFactory
+) -> None:
+    name = topic()
+    async with served(bootstrap, name) as (client, _):
+        answer = await client.post("/redirected", data=b"added", allow_redirects=False)
+        assert answer.status == 303
+    assert [record.value for record in await read_topic_async(bootstrap, name)] == [b"added"]
 
 
 async def test_a_record_that_is_too_large_is_the_clients_to_mend(
