@@ -96,18 +96,20 @@ async def _here(job: PerfJob, on_window: OnWindow) -> tuple[Outcome, int]:
 def _compare(job: PerfJob, options: PerfOptions, screen: _Screen) -> int:
     signals = Signals()
     clients = ("aioproducer", *options.compare)
+    whole = Outcome()
+
+    def on_round(number: int, outcome: Outcome) -> None:
+        whole.merge(outcome)
+        screen.round(number, outcome)
+
     with signals.listening():
-        found = run_rounds(job, clients, options.rounds, signals, screen.round)
+        found = run_rounds(job, clients, options.rounds, signals, on_round)
     if options.as_json:
         screen.document(compared_as_dict(found))
     else:
         for line in comparison_lines(found):
             screen.line(line)
-    outcome = Outcome()
-    for outcomes in found.values():
-        for each in outcomes:
-            outcome.merge(each)
-    return _status(outcome, signals.number)
+    return _status(whole, signals.number)
 
 
 def _status(outcome: Outcome, ended_by: int) -> int:

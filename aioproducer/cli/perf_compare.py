@@ -51,6 +51,7 @@ def run_rounds(
             outcome = run_in_processes([mine], lambda figures, first: None, signals)
             if outcome.total.records:
                 found[client].append(outcome)
+            if outcome.total.records or outcome.errors:
                 on_round(number, outcome)
     return found
 

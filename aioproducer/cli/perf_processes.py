@@ -125,8 +125,11 @@ class _Team:
             try:
                 kind, content = connection.recv()
             except (EOFError, OSError) as error:
-                code = self._processes[connection].exitcode
-                raise WorkerError(f"a process of the load ended, with status {code}") from error
+                process = self._processes[connection]
+                # Its pipe is closed a moment before it has a status.
+                process.join(_END_SECONDS)
+                words = f"a process of the load ended, with status {process.exitcode}"
+                raise WorkerError(words) from error
             self._take(connection, kind, content)
         if self._window.records and time.monotonic() - self._shown >= self._interval:
             self._show()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aioproducer.cli import perf
+from aioproducer.cli import perf, perf_compare
 from aioproducer.cli.exit_status import Exit
 from aioproducer.cli.interruption import Interruption
 from aioproducer.cli.perf import PerfOptions, read_payloads, run_perf, split
@@ -130,6 +130,20 @@ def test_a_comparison_is_told_in_lines_or_json(monkeypatch: pytest.MonkeyPatch) 
     out = io.StringIO()
     run_perf(JOB, PerfOptions(compare=("aiokafka",), as_json=True), out)
     assert json.loads(out.getvalue())["ratios"]["aiokafka"]["median"] == 1.0
+
+
+def test_a_client_none_of_whose_records_got_through_fails_a_comparison(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = Outcome(client="any")
+    refused.errors["TopicError: no"] = 3
+    monkeypatch.setattr(perf_compare, "run_in_processes", lambda *_: refused)
+    monkeypatch.setattr(perf_compare, "check_installed", lambda client: None)
+    out = io.StringIO()
+    options = PerfOptions(compare=("aiokafka",), rounds=1)
+    assert run_perf(JOB, options, out) == Exit.FAILED
+    assert "nothing was measured" in out.getvalue()
+    assert capsys.readouterr().err == "3 records failed: TopicError: no\n" * 2
 
 
 def test_a_process_that_fails_is_told_in_a_line(

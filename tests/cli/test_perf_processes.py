@@ -27,7 +27,7 @@ class FakeProcess:
         self._says = says
         self._connection = connection
         self._began = began
-        self.exitcode = 1
+        self.exitcode: int | None = None
         self.handler: Any = None
         self.ends: list[str] = []
 
@@ -41,6 +41,7 @@ class FakeProcess:
 
     def join(self, timeout: float | None = None) -> None:
         self.ends.append("join")
+        self.exitcode = 1
 
     def terminate(self) -> None:
         self.ends.append("terminate")
@@ -124,7 +125,7 @@ def test_one_that_is_gone_without_a_word_is_told(
     with pytest.raises(WorkerError, match="ended, with status 1"):
         run(monkeypatch, began, [silent])
     # It did not end when it was asked to.
-    assert began[0].ends == ["terminate", "join", "kill", "join", "close"]
+    assert began[0].ends == ["join", "terminate", "join", "kill", "join", "close"]
 
 
 def test_a_second_signal_ends_all_of_them(
