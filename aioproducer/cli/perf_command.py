@@ -167,6 +167,8 @@ def perf(
         raise SettingsError("--warmup-records must be fewer than --num-records")
     if not (throughput > 0 or throughput == -1):
         raise SettingsError("--throughput is a number of records, or -1")
+    if not payload_delimiter:
+        raise SettingsError("--payload-delimiter is empty")
     if compare and processes > 1:
         raise SettingsError("--compare and --processes exclude each other")
     try:

@@ -104,6 +104,7 @@ def test_an_id_alone_has_javas_duration(given: list[object]) -> None:
         [*LEAST, "--warmup-records", "100"],
         [*LEAST, "--throughput", "0"],
         [*LEAST, "--throughput", "-2"],
+        [*LEAST, "--payload-delimiter", ""],
         [*LEAST, "--throughput", "nan"],
         [*LEAST, "--producer-props"],
         [*LEAST, "--producer-props", "--json"],
