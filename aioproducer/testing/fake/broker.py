@@ -60,6 +60,7 @@ class Outstanding:
     queue: PartitionQueue
     batch: Batch
     sent_at: float
+    transaction: int | None
 
 
 class FakeBroker:
@@ -126,7 +127,9 @@ class FakeBroker:
                 transactional_id=request.transactional_id,
             )
             queue, batch = shipment
-            self.outstanding.append(Outstanding(sender, own, queue, batch, sent_at))
+            self.outstanding.append(
+                Outstanding(sender, own, queue, batch, sent_at, self.book.current)
+            )
         if self.auto_complete and not self._is_answering:
             # Not at once: a real broker answers nothing inside of send() either.
             self._is_answering = True
@@ -178,7 +181,8 @@ class FakeBroker:
         place = TopicPartition(batch.topic, batch.partition)
         first = offset = self._next_offset.get(place, 0)
         log = self.logs.setdefault(place, [])
-        transaction = self.book.current
+        # The one it was sent in, which may be over, for a producer that failed for good.
+        transaction = one.transaction
         if transaction is not None:
             self._in_transaction.add(place)
         for record in decode_records(batch.body, batch.count, batch.base_timestamp):

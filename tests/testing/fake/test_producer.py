@@ -332,6 +332,17 @@ class TestTransactions:
                 with pytest.raises(ProducerFencedError):
                     await call()
 
+    async def test_a_lost_transaction_is_never_seen_even_if_it_arrives_late(self) -> None:
+        async with FakeProducer(auto_complete=False, transactional_id="id") as producer:
+            producer.begin_transaction()
+            producer.send("t", b"v")
+            producer.fail_next("commit_transaction", ProducerFencedError)
+            with pytest.raises(ProducerFencedError):
+                await producer.commit_transaction()
+            assert producer.complete_all() == 1
+            assert [row.transaction for row in producer.log("t")] == [1]
+            assert producer.log("t", committed=True) == producer.committed == ()
+
     async def test_a_fatal_error_that_was_put_there_is_fatal(self) -> None:
         async with FakeProducer(transactional_id="t") as producer:
             producer.begin_transaction()
