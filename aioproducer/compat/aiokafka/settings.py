@@ -13,6 +13,7 @@ UNSET: Any = object()
 """What ``acks`` is unless it is given: 1, or ``all`` with idempotence."""
 
 _DEFAULT_PORT = 9092
+_BUFFER_MEMORY = 32 * 1024 * 1024
 _numbers = itertools.count(1)
 
 
@@ -35,6 +36,8 @@ def settings_of(options: dict[str, Any]) -> dict[str, Any]:
         "batch_size": options["max_batch_size"],
         "linger_ms": options["linger_ms"],
         "max_request_size": options["max_request_size"],
+        # A record of that size has to fit.
+        "buffer_memory": max(_BUFFER_MEMORY, 2 * options["max_request_size"]),
         "metadata_max_age_ms": options["metadata_max_age_ms"],
         "request_timeout_ms": request_timeout,
         "max_block_ms": request_timeout,

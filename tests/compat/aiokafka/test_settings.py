@@ -47,6 +47,11 @@ def test_unset_options_mean_what_they_mean_there() -> None:
     assert "sasl_mechanism" not in found
 
 
+def test_there_is_room_for_the_largest_record() -> None:
+    assert settings()["buffer_memory"] == 32 * 1024 * 1024
+    assert settings(max_request_size=10**8)["buffer_memory"] >= 1.5 * 10**8
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
