@@ -109,7 +109,7 @@ class TopicFactory(Protocol):
 @pytest.fixture
 def topic_factory(kafka_cluster: KafkaCluster, request: pytest.FixtureRequest) -> TopicFactory:
     """Creates topics with names that no other test has: `name = topic_factory(partitions=3)`."""
-    stem = re.sub(r"\W+", "-", request.node.name)[:60].strip("-")
+    stem = re.sub(r"\W+", "-", request.node.name, flags=re.ASCII)[:60].strip("-")
 
     def create(
         partitions: int = 1,
@@ -147,7 +147,9 @@ def kafka_faults(_kafka_proxy: FaultProxy) -> Iterator[FaultProxy]:
 
     A test that asks for it has its `producer` behind it.
     """
+    hooks = _kafka_proxy.on_request, _kafka_proxy.on_answer
     yield _kafka_proxy
+    _kafka_proxy.on_request, _kafka_proxy.on_answer = hooks
     _kafka_proxy.clear()
     _kafka_proxy.seen.clear()
 
@@ -205,6 +207,9 @@ async def _run_producer(request: pytest.FixtureRequest) -> AsyncIterator[AsyncPr
     options = dict(request.getfixturevalue("producer_options"))
     async with AsyncProducer(cluster.bootstrap_servers, **options) as made:
         yield made
+        if behind:
+            # What the test has left open is to be delivered now.
+            cluster.clear()
 
 
 async def _run_fake_producer(

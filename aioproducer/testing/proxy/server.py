@@ -264,6 +264,11 @@ class FaultProxy(Switches):
         except BaseException:
             writer.transport.abort()
             raise
+        if self._is_refused(address):
+            # The outage began while the broker was called.
+            writer.transport.abort()
+            broker[1].transport.abort()
+            return
         link = Link(self, address, (reader, writer), broker)
         self._links.add(link)
         try:

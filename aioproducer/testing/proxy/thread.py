@@ -8,6 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
+# How often a caller looks whether there is still a thread to answer, in seconds.
+_LOOK = 0.5
+
 
 class Runnable(Protocol):
     """What is run: a FaultProxy."""
@@ -50,7 +53,7 @@ class ProxyThread:
         self._thread.join()
 
     def call(self, call: Callable[[], object]) -> None:
-        """Have it called on the thread and return when that is done."""
+        """Have it called on the thread and return when that is done, or the thread has ended."""
         done = threading.Event()
 
         def run() -> None:
@@ -60,8 +63,13 @@ class ProxyThread:
                 done.set()
 
         assert self._loop is not None
-        self._loop.call_soon_threadsafe(run)
-        done.wait()
+        try:
+            self._loop.call_soon_threadsafe(run)
+        except RuntimeError:
+            # Somebody has stopped it meanwhile.
+            return
+        while not done.wait(_LOOK) and self._thread.is_alive():
+            pass
 
     def _main(self) -> None:
         with asyncio.Runner() as runner:

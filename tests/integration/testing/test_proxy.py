@@ -160,6 +160,32 @@ async def test_a_broker_that_refuses_is_missed_until_it_is_back(
         await held
 
 
+async def test_an_outage_meets_those_who_are_let_in_just_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The proxy may be about to connect with the broker for them."""
+    called, go_on, opened = asyncio.Event(), asyncio.Event(), asyncio.open_connection
+
+    async def slow(*arguments: Any, **options: Any) -> Any:
+        called.set()
+        await go_on.wait()
+        return await opened(*arguments, **options)
+
+    with EmbeddedCluster(1) as cluster:
+        async with FaultProxy(cluster.bootstrap_servers) as proxy, asyncio.timeout(PATIENCE):
+            host, _, port = proxy.bootstrap_servers.rpartition(":")
+            monkeypatch.setattr(asyncio, "open_connection", slow)
+            reader, writer = await opened(host, int(port))
+            await called.wait()
+            proxy.refuse()
+            go_on.set()
+            with pytest.raises(ConnectionResetError):
+                assert await reader.read() == b""
+                raise ConnectionResetError
+            assert proxy.connections == 0
+            writer.close()
+
+
 async def test_a_transaction_meets_errors_of_its_coordinator(
     bootstrap: str, topic: TopicFactory
 ) -> None:

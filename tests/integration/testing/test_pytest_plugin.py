@@ -160,7 +160,7 @@ def test_a_cluster_is_shared_by_all_tests_and_loops(
         """
         import pytest
 
-        seen, topics = set(), set()
+        seen, topics, left = set(), set(), []
 
         async def use(kafka_cluster, producer, topic_name):
             assert producer.config.bootstrap_servers == tuple(
@@ -193,11 +193,16 @@ def test_a_cluster_is_shared_by_all_tests_and_loops(
             await producer.send(topic_name, b"v")
             assert fault.struck == 2
             seen.add(forgotten)
+            kafka_faults.on_request = kafka_faults.on_answer = seen.discard
+            kafka_faults.refuse()
+            left.append(producer.send(topic_name, b"w"))
 
         def test_what_one_test_broke_is_whole_for_the_next(kafka_faults, topic_factory):
             (forgotten,) = [each for each in seen if hasattr(each, "struck")]
             assert forgotten.is_over
             seen.discard(forgotten)
+            assert left[0].exception() is None, "the outage outlasted the producer"
+            assert seen.discard not in (kafka_faults.on_request, kafka_faults.on_answer)
             assert len(seen) == 1 and len(topics) == 3
             assert topic_factory(partitions=2) not in topics
         """
