@@ -30,7 +30,7 @@ from aioproducer.patterns.dead_letter_cases import Case, check, sender_like
 from aioproducer.patterns.dead_letter_topics import DEFAULT, DeadLetterTopics
 from aioproducer.patterns.letter_delivery import AnyDelivery, LetterDelivery
 from aioproducer.patterns.letters import DeadLetter, letter_of, to_record
-from aioproducer.patterns.salvage import Given, salvage
+from aioproducer.patterns.salvage import Given, fixed, salvage
 from aioproducer.patterns.spool_writer import SpoolWriter
 from aioproducer.patterns.wrapper import ProducerWrapper
 
@@ -148,6 +148,7 @@ class DeadLetters(ProducerWrapper[K, V]):
         """
         if topic not in self._taken:
             self._take(topic)
+        headers = fixed(headers)
         sent = self.producer.send(
             topic, value, key=key, partition=partition, timestamp_ms=timestamp_ms,
             headers=headers, timeout=timeout,
@@ -168,6 +169,7 @@ class DeadLetters(ProducerWrapper[K, V]):
         """Queue one record or refuse at once; what is refused is the caller's, and no letter."""
         if topic not in self._taken:
             self._take(topic)
+        headers = fixed(headers)
         sent = self.producer.try_send(
             topic, value, key=key, partition=partition, timestamp_ms=timestamp_ms, headers=headers
         )
@@ -462,8 +464,10 @@ class DeadLetters(ProducerWrapper[K, V]):
             self._pump.cancel()
             await asyncio.wait([self._pump])
         for case in list(self._cases):
-            if case.letter is None:
-                case.letter = await self._letter(case, asks=False)
+            try:
+                case.letter = case.letter or await self._letter(case, asks=False)
+            except Exception as error:  # noqa: BLE001 - it must not hold the end
+                case.errors.append(error)
             self._spool(case)
         self._has_ended = True
         await self._until_idle(loop.time() + _GRACE)

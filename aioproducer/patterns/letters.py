@@ -85,7 +85,7 @@ def shown(given: Any) -> tuple[bytes | None, str]:
         text = json.dumps(given, ensure_ascii=False)
         if json.loads(text) == given:
             return text.encode(), "json"
-    except (TypeError, ValueError, RecursionError):
+    except Exception:  # noqa: BLE001 - the user's own __eq__ may raise anything
         pass
     try:
         return repr(given).encode("utf-8", "backslashreplace"), "repr"

@@ -42,6 +42,17 @@ class Given(NamedTuple):
         return self
 
 
+def fixed(headers: Sequence[Header] | None) -> Sequence[Header]:
+    """Return headers as they are now, whatever their owner does with them later."""
+    if headers is None:
+        return ()
+    try:
+        return headers if headers.__class__ is tuple else tuple(headers)
+    except TypeError:
+        # The producer says what is wrong with them.
+        return headers
+
+
 class Salvaged(NamedTuple):
     """The bytes of a key and a value, and in which form they are if they are not those sent."""
 

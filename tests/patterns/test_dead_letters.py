@@ -367,6 +367,26 @@ async def test_a_serializer_that_does_not_answer_is_not_asked_again() -> None:
     assert asked == ["v"]
 
 
+async def test_headers_are_kept_as_they_were_sent() -> None:
+    world = World()
+    async with world.letters() as letters:
+        again = [("a", b"1")]
+        letters.send("bad", b"list", headers=again)
+        again.clear()
+        once: Any = (pair for pair in [("a", b"1")])
+        letters.send("bad", b"iterator", headers=once)
+        none: Any = None
+        letters.send("bad", b"none", headers=none)
+        await letters.flush()
+        assert (letters.sent, letters.lost) == (3, 0)
+        wrong: Any = 5
+        with pytest.raises(TypeError, match="headers must be"):
+            letters.send("bad", b"misuse", headers=wrong)
+    kept = {record.value: record.headers for record in world.records()}
+    assert kept[b"list"][0] == kept[b"iterator"][0] == ("a", b"1")
+    assert kept[b"none"][0][0] == "original.topic"
+
+
 async def test_a_buffer_that_is_used_again_is_kept_as_it_was() -> None:
     world = World()
     async with world.letters() as letters:

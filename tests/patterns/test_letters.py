@@ -103,6 +103,13 @@ class Order:
         return "Order(1)"
 
 
+class Incomparable(dict[str, int]):
+    def __eq__(self, other: object) -> bool:
+        raise ZeroDivisionError
+
+    __hash__ = None
+
+
 @pytest.mark.parametrize(
     ("given", "kept"),
     [
@@ -115,6 +122,7 @@ class Order:
         ((1, 2), (b"(1, 2)", "repr")),
         ({1: 2}, (b"{1: 2}", "repr")),
         (Order(), (b"Order(1)", "repr")),
+        (Incomparable(a=1), (b"{'a': 1}", "repr")),
         (Unprintable(), (b"<Unprintable, whose repr() raised ZeroDivisionError>", "repr")),
     ],
 )
