@@ -60,11 +60,14 @@ class CircuitChanges:
 
     def __init__(self) -> None:
         self._readers: weakref.WeakSet[_Reader] = weakref.WeakSet()
+        self._ended = False
 
     def reader(self) -> AsyncIterator[CircuitChange]:
         """Return a new reader of all that changes from now on."""
         reader = _Reader()
         self._readers.add(reader)
+        if self._ended:
+            reader.end()
         return reader
 
     def add(self, change: CircuitChange) -> None:
@@ -73,6 +76,7 @@ class CircuitChanges:
             reader.add(change)
 
     def end(self) -> None:
-        """Let every reader end after what it has not read yet."""
+        """Let every reader end after what it has not read yet, and those who come later at once."""
+        self._ended = True
         for reader in list(self._readers):
             reader.end()

@@ -595,6 +595,8 @@ async def test_changes_are_told_logged_and_counted(caplog: pytest.LogCaptureFixt
         assert isinstance(told[0].error, DeliveryTimeoutError)
         assert told[0].retry_after == pytest.approx(10)
     assert [each async for each in changes] == told[1:]
+    async with asyncio.timeout(60):
+        assert [each async for each in breaker.changes()] == []
     events = [
         (record.event, record.levelname, record.fields["scope"])  # type: ignore[attr-defined]
         for record in caplog.records
