@@ -224,6 +224,7 @@ def test_a_flush_waits_for_no_room() -> None:
         until(lambda: not _can_send(portal))
         flushing = threading.Thread(target=portal.flush)
         flushing.start()
+        until(lambda: portal._session is not None and len(portal._session.handover._queue) == 2)
         producer.crowded = False
         flushing.join(SOON)
         portal.flush()

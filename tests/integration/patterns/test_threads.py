@@ -163,7 +163,9 @@ def run(program: str, bootstrap: str, topic: str) -> str:
         env=os.environ | {"PYTHONPATH": str(PAGE.parents[1])},
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    # A slow machine may hold a loop up for as long as the log speaks of.
+    said = [line for line in done.stderr.splitlines() if "the event loop stood still" not in line]
+    assert said == []
     return done.stdout
 
 

@@ -107,7 +107,10 @@ async def test_a_swallowed_answer_and_a_swallowed_request(
     bootstrap: str, topic: TopicFactory
 ) -> None:
     name = topic()
-    async with FaultProxy(bootstrap) as proxy, producing(proxy, request_timeout_ms=400) as producer:
+    async with (
+        FaultProxy(bootstrap) as proxy,
+        producing(proxy, request_timeout_ms=1000) as producer,
+    ):
         lost = proxy.swallow("Produce")
         await producer.send(name, b"1")
         never = proxy.swallow("Produce", at="request")
