@@ -229,9 +229,23 @@ class AIOKafkaProducer:
             self._begin(topic, each.value, each.key, partition, each.timestamp_ms, each.headers)[1]
             for each in batch.records
         ]
-        asyncio.gather(*futures).add_done_callback(partial(_first, whole))
+        asyncio.gather(*futures).add_done_callback(partial(self._first, whole))
         await self._room(None)
         return whole
+
+    def _first(
+        self,
+        whole: asyncio.Future[RecordMetadata | None],
+        parts: asyncio.Future[list[RecordMetadata | None]],
+    ) -> None:
+        # Asked for in any case, or asyncio would say that nobody has.
+        error = None if parts.cancelled() else parts.exception()
+        if whole.done() or parts.cancelled():
+            whole.cancel()
+        elif error is not None:
+            self._fail(whole, error)
+        else:
+            whole.set_result(parts.result()[0])
 
     def _may_not_send(self) -> bool:
         return self._closed or (self._transactional and not self._is_in_transaction())
@@ -279,11 +293,17 @@ class AIOKafkaProducer:
         if future.done():
             return
         if error is not None:
-            future.set_exception(translated(error))
+            self._fail(future, translated(error))
         elif self._without_answer:
             future.set_result(None)
         else:
             future.set_result(_metadata(delivery.result(), at))
+
+    def _fail(self, future: asyncio.Future[RecordMetadata | None], error: BaseException) -> None:
+        future.set_exception(error)
+        if self._transactional:
+            # The commit raises it; of an abort nobody needs to be told by asyncio's log.
+            future.exception()
 
     async def partitions_for(self, topic: str) -> set[int]:
         """Return the topic's partitions."""
@@ -374,18 +394,6 @@ class TransactionContext:
             await self._producer.commit_transaction()
         elif not self._producer._is_over():
             await self._producer.abort_transaction()
-
-
-def _first(
-    whole: asyncio.Future[RecordMetadata | None],
-    parts: asyncio.Future[list[RecordMetadata | None]],
-) -> None:
-    if whole.done() or parts.cancelled():
-        whole.cancel()
-    elif (error := parts.exception()) is not None:
-        whole.set_exception(error)
-    else:
-        whole.set_result(parts.result()[0])
 
 
 def _metadata(metadata: Metadata, at: int) -> RecordMetadata:

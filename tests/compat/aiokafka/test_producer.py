@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from aiokafka import errors
 
 from aioproducer.compat.aiokafka import AIOKafkaProducer
+from aioproducer.errors import TopicAuthorizationFailedError
+from aioproducer.testing import FakeProducer
 from tests.fake_broker import Conduct, FakeCluster
 from tests.runtime.world import now, values_of, virtual_loop
 
@@ -123,6 +126,32 @@ async def test_a_batch_fails_with_its_first_error() -> None:
         future = await producer.send_batch(batch, "t", partition=0)
         with pytest.raises(errors.MessageSizeTooLargeError):
             await future
+
+
+async def test_what_fails_in_a_transaction_is_told_by_its_commit_alone() -> None:
+    """A program that rolls back looks at no future; asyncio would log each of them."""
+
+    class Faked(AIOKafkaProducer):
+        def _make(self) -> Any:
+            return FakeProducer(config=self._settings, auto_complete=False)
+
+    told: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    async with Faked(transactional_id="id") as producer:
+        fake: Any = producer._producer
+        await producer.begin_transaction()
+        await producer.send("t", b"v")
+        batch = producer.create_batch()
+        batch.append(timestamp=1, key=None, value=b"v")
+        await producer.send_batch(batch, "t", partition=0)
+        while fake.error_next(TopicAuthorizationFailedError):
+            await asyncio.sleep(0)
+        with pytest.raises(errors.KafkaError):
+            await producer.commit_transaction()
+        await producer.abort_transaction()
+        gc.collect()
+    assert [sent.state for sent in fake.history] == ["failed", "failed"]
+    assert told == []
 
 
 async def test_what_aiokafka_has_for_itself_is_refused_with_words() -> None:
