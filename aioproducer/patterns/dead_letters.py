@@ -458,8 +458,8 @@ class DeadLetters(ProducerWrapper[K, V]):
         # Letters on their way to their topic are not waited for any more once it is forced.
         is_idle = await self._until_idle(deadline, is_forcible=True)
         if self._own_sender is not None:
-            # What it has not delivered fails now, and goes to the spool.
-            await self._own_sender.close(max(0.0, deadline - loop.time()) if is_idle else 0)
+            # What it has not delivered fails now, and goes to the spool, or is there already.
+            await self._own_sender.close(0)
         if not is_idle and self._pump is not None:
             self._pump.cancel()
             await asyncio.wait([self._pump])

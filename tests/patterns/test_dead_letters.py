@@ -650,6 +650,20 @@ async def test_a_cluster_that_is_away_does_not_hold_the_end_for_ever(path: Path)
     assert {letter.failure_class for letter in left_in(path)} == {"DeliveryTimeoutError"}
 
 
+async def test_letters_that_are_in_the_spool_already_do_not_hold_the_end(path: Path) -> None:
+    world = World()
+    async with world.letters({"delivery_timeout_ms": 120_000}, spool=path, timeout=30) as letters:
+        with pytest.raises(ProducerError):
+            await letters.send("bad", b"1")
+        world.cluster.brokers[1].stop()
+        letters.send("bad", b"2")
+        await asyncio.sleep(155)
+        assert (letters.spooled, letters.pending) == (1, 0)
+        started = now()
+        await letters.close()
+        assert now() - started < 10
+
+
 async def test_a_flush_has_a_limit(path: Path) -> None:
     world = World()
     async with world.letters(spool=path, timeout=60) as letters:
