@@ -55,6 +55,13 @@ class DockerListener:
             )
         if self.name in _OWN_LISTENERS:
             raise ValueError(f"{self.name} is a listener that every cluster has")
+        for name, word in self.users.items():
+            # They stand in a line of JAAS, in a variable that a script makes a property of.
+            if not re.fullmatch(r"[\w.@-]+", name) or re.search(r'["\\\n]', word):
+                raise ValueError(
+                    f"user {name!r}: names are letters, digits and ._@-, passwords have no"
+                    " quotation marks, backslashes and line ends"
+                )
 
     @property
     def security(self) -> str:

@@ -117,6 +117,12 @@ def test_names_that_the_image_would_mistake_are_refused(name: str) -> None:
         DockerListener(name)
 
 
+@pytest.mark.parametrize("users", [{"a b": "word"}, {"a": 'wo"rd'}, {"a": "wo\\rd"}, {"": "word"}])
+def test_users_that_would_break_the_login_line_are_refused(users: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="quotation marks"):
+        DockerListener("EXTERNAL", users=users)
+
+
 def test_two_listeners_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="name of its own"):
         DockerCluster(listeners=[DockerListener("EXTERNAL"), DockerListener("EXTERNAL")])
