@@ -24,6 +24,7 @@ from aioproducer.cli.dlq import ReplayOptions, run_replay
 from aioproducer.cli.exit_status import Exit
 from aioproducer.patterns import (
     CircuitBreaker,
+    CircuitChange,
     CircuitRules,
     CircuitState,
     DeadLetters,
@@ -79,18 +80,25 @@ async def test_a_circuit_opens_while_the_cluster_is_away_and_closes_when_it_is_b
     bootstrap: str, topic: TopicFactory
 ) -> None:
     name, away = topic(), Away()
-    rules = CircuitRules(failures_in_row=1, recovery=0.2)
+    rules = CircuitRules(failures_in_row=1, recovery=1)
+    refused: list[Any] = []
+
+    def once_it_opens(change: CircuitChange) -> None:
+        # At once: a slow machine may take longer than the recovery to come back to the test.
+        if change.after is CircuitState.OPEN:
+            refused.append(breaker.send(name, b"never sent"))
+
     async with FaultProxy(bootstrap) as proxy:
         proxy.on_request = away
         producer: AsyncProducer[bytes, bytes] = AsyncProducer(proxy.bootstrap_servers, **IMPATIENT)
-        async with CircuitBreaker(producer, rules) as breaker:
+        async with CircuitBreaker(producer, rules, on_change=once_it_opens) as breaker:
             await breaker.send_and_wait(name, b"before")
             away.is_away = True
             with pytest.raises(DeliveryTimeoutError):
                 await breaker.send(name, b"late", timeout=1)
             await until(lambda: breaker.circuits[""] is CircuitState.OPEN)
             with pytest.raises(CircuitOpenError) as caught:
-                await breaker.send(name, b"never sent")
+                await refused[0]
             assert isinstance(caught.value.__cause__, DeliveryTimeoutError)
             away.is_away = False
             deadline = time.monotonic() + PATIENCE
