@@ -103,7 +103,8 @@ class CircuitBreaker(ProducerWrapper[K, V]):
 
         Circuits of topics and brokers that nothing was sent to are not there.
         """
-        return {name: guard.circuit.state for name, guard in self._guards.items()}
+        # A copy in one step: a scrape reads this from a thread of its own.
+        return {name: guard.circuit.state for name, guard in list(self._guards.items())}
 
     @property
     def opened(self) -> int:
@@ -380,7 +381,7 @@ class CircuitBreaker(ProducerWrapper[K, V]):
             self.register_metric(f"{word}-{name}", read, description=words, **more)
 
         def states() -> list[CircuitState]:
-            return [guard.circuit.state for guard in self._guards.values()]
+            return [guard.circuit.state for guard in list(self._guards.values())]
 
         register("state", lambda: max((_SEVERITY[each] for each in states()), default=0),
                  "The worst state of its circuits: 0 closed, 1 half-open, 2 open.")  # fmt: skip
