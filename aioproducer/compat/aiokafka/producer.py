@@ -123,6 +123,9 @@ class AIOKafkaProducer:
 
     async def flush(self) -> None:
         """Wait until everything sent so far is delivered or has failed."""
+        if self._closed:
+            # As there: stop() has seen to it.
+            return
         with translating():
             await self._producer.flush()
 

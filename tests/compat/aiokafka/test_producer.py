@@ -112,6 +112,13 @@ async def test_a_record_that_is_not_acknowledged_in_time_fails_its_future() -> N
             broker.start()
 
 
+async def test_a_flush_after_the_stop_has_nothing_to_do() -> None:
+    async with running(cluster_with("t")) as producer:
+        await producer.send_and_wait("t", b"v")
+        await producer.stop()
+        await producer.flush()
+
+
 async def test_an_empty_batch_is_done_at_once() -> None:
     async with running(cluster_with("t")) as producer:
         future = await producer.send_batch(producer.create_batch(), "t", partition=0)
