@@ -67,6 +67,7 @@ cdef class Delivery(FutureOfMetadata):
 @cython.freelist(64)
 cdef class Steps:
     cdef public Delivery _delivery
+    cdef public bint _waited
 
 
 # It needs the two above.

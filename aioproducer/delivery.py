@@ -434,8 +434,6 @@ class Delivery(FutureOfMetadata):
             return metadata
         if self.done():
             return self.result()
-        if self._asyncio_future_blocking:
-            raise RuntimeError("await wasn't used with future")
         self._asyncio_future_blocking = True
         return None
 
@@ -536,9 +534,11 @@ class Steps:
     each record; in plain Python the generator costs less.
     """
 
-    __slots__ = ("_delivery",)
+    __slots__ = ("_delivery", "_waited")
 
     _delivery: Delivery | None
+    # Of this await alone: a task of another loop, which may not wait, leaves the Delivery blocking.
+    _waited: bool
 
     def __init__(self) -> None:
         raise TypeError("made by awaiting a Delivery")
@@ -556,6 +556,9 @@ class Steps:
             self._delivery = None
             raise
         if outcome is None:
+            if self._waited:
+                raise RuntimeError("await wasn't used with future")
+            self._waited = True
             return delivery
         self._delivery = None
         raise StopIteration(outcome)

@@ -27,6 +27,9 @@ cdef inline int step(PyObject* steps, PyObject* value, PyObject** result) except
     result[0] = NULL
     outcome = delivery._step()
     if outcome is None:
+        if (<Steps>steps)._waited:
+            raise RuntimeError("await wasn't used with future")
+        (<Steps>steps)._waited = True
         Py_INCREF(delivery)
         result[0] = <PyObject*>delivery
         return 1
@@ -39,6 +42,7 @@ cdef inline int step(PyObject* steps, PyObject* value, PyObject** result) except
 cdef inline object steps(Delivery delivery):
     cdef Steps made = Steps.__new__(Steps)
     made._delivery = delivery
+    made._waited = False
     return made
 
 

@@ -59,6 +59,21 @@ async def test_whoever_steps_on_without_waiting_is_told() -> None:
     fate.deliver(0)
 
 
+async def test_what_another_loop_refused_can_be_awaited_here() -> None:
+    """Its task takes the Delivery and may not wait for it; nothing of that stays."""
+    fate, delivery = one()
+
+    async def elsewhere() -> None:
+        with pytest.raises(RuntimeError, match="loop"):
+            await delivery
+
+    await asyncio.to_thread(asyncio.run, elsewhere())
+    waiting = asyncio.ensure_future(delivery)
+    asyncio.get_running_loop().call_soon(fate.deliver, 5)
+    assert (await delivery).offset == 5
+    assert (await waiting).offset == 5
+
+
 async def test_what_is_thrown_in_comes_out() -> None:
     fate, delivery = one()
     for thrown in (KeyError, KeyError("x")):
