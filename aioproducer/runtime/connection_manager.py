@@ -443,5 +443,5 @@ class ConnectionManager:
 _REQUESTS_PER_WRITE = 64
 """A bound for acks=0, where no answer limits what is in flight."""
 
-_BYTES_PER_WRITE = 1 << 20
+_BYTES_PER_WRITE = 1 << 19
 """After that many the loop has a turn: to make, check and copy them takes a millisecond or two."""

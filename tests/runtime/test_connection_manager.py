@@ -380,14 +380,14 @@ class TestWriting:
             assert sum(session.transport.writes for session in sessions) == before + 1
         assert produced(cluster.brokers[1])[1:] == [[b"%d" % n] for n in range(5)]
 
-    async def test_after_a_megabyte_the_loop_has_a_turn(self) -> None:
+    async def test_after_half_a_megabyte_the_loop_has_a_turn(self) -> None:
         """However many requests there is room for: to make and to copy them takes its time."""
         cluster = one_topic()
         async with running(cluster, batch_size=1, max_request_size=1_000_000) as producer:
             await producer.send("orders", b"first")
             sessions = list(cluster.brokers[1].sessions)
             before = sum(session.transport.writes for session in sessions)
-            values = [bytes([n]) * 600_000 for n in range(5)]
+            values = [bytes([n]) * 300_000 for n in range(5)]
             await asyncio.gather(*[producer.send("orders", value) for value in values])
             assert sum(session.transport.writes for session in sessions) == before + 3
         assert produced(cluster.brokers[1])[1:] == [[value] for value in values]
