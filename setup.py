@@ -26,6 +26,16 @@ INLINED = {
 }
 
 
+def _is_stale() -> bool:
+    """Return whether bodies that others inline are newer than what was made of them.
+
+    Cython does not follow declarations that import each other, as those of send_slot do.
+    """
+    made = [path.stat().st_mtime for path in HERE.glob("build/cython/**/*.c")]
+    bodies = [HERE / source.with_suffix(".pxd") for source in INLINED]
+    return bool(made) and max(path.stat().st_mtime for path in bodies) > min(made)
+
+
 def extensions() -> list[Extension]:
     """Return what to compile; nothing where Cython is not there or is not wanted."""
     if os.environ.get("AIOPRODUCER_NO_EXTENSIONS", "") not in ("", "0"):
@@ -57,6 +67,7 @@ def extensions() -> list[Extension]:
             language_level=3,
             build_dir="build/cython",
             nthreads=0,
+            force=_is_stale(),
             compiler_directives={
                 "annotation_typing": False,
                 "initializedcheck": False,

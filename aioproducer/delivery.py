@@ -273,6 +273,7 @@ class Delivery(FutureOfMetadata):
             return False
         fate = self._fate
         self._stage = _CANCELLED
+        # Any object may be a message, as of a future; only _cancel_message reads it then.
         self._outcome = msg  # type: ignore[assignment]
         if fate.withdraw is not None:
             fate.withdraw(None)
@@ -498,6 +499,7 @@ class Delivery(FutureOfMetadata):
                 raise asyncio.InvalidStateError("the record's outcome is not known yet")
             self._outcome = self._make_outcome()
             self._stage = _RETRIEVED
+        # No cancel message: that case has raised above. cast() would be a call for each await.
         return self._outcome  # type: ignore[return-value]
 
     def _make_outcome(self) -> RecordMetadata | ProducerError:

@@ -29,7 +29,7 @@ _VARINTS = [_varint(value) for value in range(_TABLE_SIZE)]
 _ATTRIBUTES_AND_DELTAS = [b"\x00" + varint for varint in _VARINTS]
 _NULL = b"\x01"
 NO_HEADERS = b"\x00"
-# Copying a value of this size costs more than three more parts to join when the batch is closed.
+# A value below this is copied into its record, which is one part to join later instead of three.
 _JOINED_BELOW = 512
 
 # KafkaProducer refuses records by this bound, not by their exact size: so do we.
