@@ -143,6 +143,8 @@ class SendJob(Job):
         self.deadline = deadline
 
     def begin(self) -> None:
+        if self.deadline is not None:
+            self.session.deadlines.forget(self)
         if not self.taken():
             return
         if self.deadline is not None:

@@ -17,7 +17,8 @@ from aioproducer import (
     WrongLoopError,
 )
 from aioproducer.patterns.handover import Handover
-from aioproducer.patterns.portal_jobs import Job
+from aioproducer.patterns.portal_deadlines import PortalDeadlines
+from aioproducer.patterns.portal_jobs import Job, SendJob
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -45,6 +46,7 @@ class PortalSession(Generic[K, V]):
         self.handover: Handover[Job] = Handover(
             max_backlog, max(producer.config.buffer_memory, 1), self._wake
         )
+        self.deadlines = PortalDeadlines(self.call_soon)
         self.calls: set[asyncio.Task[Any]] = set()
         self.report: CloseReport | None = None
         self.ended = threading.Event()
@@ -67,6 +69,8 @@ class PortalSession(Generic[K, V]):
         self._jobs.add(job)
         try:
             self.handover.put(job, job.size, timeout)
+            if isinstance(job, SendJob) and job.deadline is not None:
+                self.deadlines.watch(job)
         except BaseException:
             self._jobs.discard(job)
             # Ctrl-C may come when it is queued already, and the loop was not told.
@@ -169,6 +173,7 @@ class PortalSession(Generic[K, V]):
 
         What was handed to a producer that is not owned is left to it.
         """
+        self.deadlines.begin()
         try:
             async with asyncio.timeout(None) as limit:
                 self._limit = limit
@@ -183,6 +188,8 @@ class PortalSession(Generic[K, V]):
             if not (isinstance(error, TimeoutError) and limit.expired()):
                 await self._leave(0)
                 raise
+        finally:
+            self.deadlines.end()
         self._abandon_waiting()
         await self._leave(self._remaining())
 

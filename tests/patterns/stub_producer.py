@@ -24,12 +24,15 @@ class StubProducer:
         self.never_ends = False
         self.started = threading.Event()
         self.closed_with: list[float] = []
+        self.starting = False
         self.fail_start: BaseException | None = None
         self.error: Exception | None = None
 
     async def start(self) -> None:
         if self.fail_start is not None:
             raise self.fail_start
+        while self.starting:
+            await asyncio.sleep(0.001)
         self.started.set()
 
     def send(self, topic: str, value: Any = None, *, key: Any = None, **options: Any) -> Any:

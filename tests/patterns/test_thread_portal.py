@@ -39,7 +39,7 @@ def portal_of(producer: StubProducer, **options: Any) -> Iterator[ThreadPortal[A
     try:
         yield portal
     finally:
-        producer.crowded = False
+        producer.crowded = producer.starting = False
         portal.close(0)
 
 
