@@ -17,6 +17,7 @@ from aiokafka.structs import OffsetAndMetadata, RecordMetadata, TopicPartition
 from aioproducer.compat.aiokafka import AIOKafkaProducer
 from aioproducer.testing.judge import read_topic_async
 from tests.conftest import TopicFactory
+from tests.integration.committed import is_at
 
 NOBODY = "127.0.0.1:1"
 
@@ -273,13 +274,8 @@ async def test_offsets_are_committed_with_the_transaction(
                 await producer.send_offsets_to_transaction({first: 1}, "")
             offsets = {first: 17, second: OffsetAndMetadata(18, "noted")}
             await producer.send_offsets_to_transaction(offsets, name)
-    consumer = aiokafka.AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=name)
-    await consumer.start()
-    try:
-        assert await consumer.committed(first) == 17
-        assert await consumer.committed(second) == 18
-    finally:
-        await consumer.stop()
+    await is_at(bootstrap, name, name, 17, partition=0)
+    await is_at(bootstrap, name, name, 18, partition=1)
 
 
 async def test_the_older_of_two_producers_is_fenced(

@@ -14,7 +14,7 @@ import yaml
 import aioproducer
 from aioproducer.patterns import TransactionalProducerPool
 from tests.conftest import TopicFactory
-from tests.integration.committed import read_settled_async
+from tests.integration.committed import is_at, read_settled_async
 
 PAGE = Path(__file__).parents[3] / "docs" / "transactions-patterns.md"
 
@@ -61,19 +61,7 @@ async def test_a_snippet_does_what_the_page_says(
         assert [record.value for record in records] == [b"-1 espresso machine"]
     if "outbox" in source:
         assert values == [b"one espresso machine", b"two cups"]
-        assert await _committed_offset(bootstrap, orders) == 18
-
-
-async def _committed_offset(bootstrap: str, topic: str) -> int | None:
-    from aiokafka import AIOKafkaConsumer, TopicPartition
-
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=f"outbox-{topic}")
-    await consumer.start()
-    try:
-        found: int | None = await consumer.committed(TopicPartition(topic, 0))
-        return found
-    finally:
-        await consumer.stop()
+        await is_at(bootstrap, f"outbox-{orders}", orders, 18)
 
 
 def test_the_stateful_set_is_one() -> None:

@@ -18,34 +18,8 @@ from aioproducer.errors import (
 )
 from aioproducer.testing.admin import client_config
 from tests.conftest import TopicFactory
+from tests.integration.committed import NO_OFFSET, group_position, is_at
 from tests.integration.transactions.helpers import new_id, new_producer, visible
-
-
-def committed(bootstrap: str, group: str, topic: str) -> int:
-    """The group's position in partition 0, as librdkafka's admin client reads it."""
-    import confluent_kafka
-    from confluent_kafka.admin import AdminClient
-
-    client = AdminClient(client_config(bootstrap))
-    wanted = confluent_kafka.ConsumerGroupTopicPartitions(
-        group, [confluent_kafka.TopicPartition(topic, 0)]
-    )
-    deadline = time.monotonic() + 30
-    while True:
-        (answer,) = client.list_consumer_group_offsets([wanted], require_stable=True).values()
-        (partition,) = answer.result(timeout=20).topic_partitions
-        if partition.error is None:
-            return int(partition.offset)
-        # Not stable yet: the marker of the transaction is on its way.
-        assert time.monotonic() < deadline, partition.error
-        time.sleep(0.05)
-
-
-NO_OFFSET = -1001
-
-
-async def position(bootstrap: str, group: str, topic: str) -> int:
-    return await asyncio.to_thread(committed, bootstrap, group, topic)
 
 
 class ConfluentMember:
@@ -115,17 +89,17 @@ async def _moves_with_the_transaction(
         async with producer.transaction() as tx:
             tx.send(topic, b"kept")
             await tx.send_offsets(offsets(5), metadata)
-        assert await position(bootstrap, group, topic) == 5
+        await is_at(bootstrap, group, topic, 5)
         with pytest.raises(ZeroDivisionError):
             async with producer.transaction() as tx:
                 tx.send(topic, b"lost")
                 await tx.send_offsets(offsets(9), metadata)
                 raise ZeroDivisionError
-        assert await position(bootstrap, group, topic) == 5
+        await is_at(bootstrap, group, topic, 5)
         async with producer.transaction() as tx:
             await tx.send_offsets(offsets(6), metadata)
             await tx.send_offsets(offsets(7), metadata)
-        assert await position(bootstrap, group, topic) == 7
+        await is_at(bootstrap, group, topic, 7)
     assert await visible(bootstrap, topic) == [b"kept"]
 
 
@@ -143,7 +117,7 @@ async def test_confluents_consumer_is_taken_as_it_is(bootstrap: str, topic: Topi
     member = await asyncio.to_thread(ConfluentMember, bootstrap, group, name)
     try:
         for metadata in (member.metadata(), member.consumer):
-            group_before = await position(bootstrap, group, name)
+            group_before = await group_position(bootstrap, group, name)
             assert group_before in (NO_OFFSET, 7)
             if group_before == NO_OFFSET:
                 await _moves_with_the_transaction(
@@ -152,7 +126,7 @@ async def test_confluents_consumer_is_taken_as_it_is(bootstrap: str, topic: Topi
                 continue
             async with new_producer(bootstrap) as producer, producer.transaction() as tx:
                 await tx.send_offsets(member.offsets(name, 8), metadata)
-            assert await position(bootstrap, group, name) == 8
+            await is_at(bootstrap, group, name, 8)
     finally:
         await asyncio.to_thread(member.close)
 
@@ -223,7 +197,7 @@ async def test_a_member_that_has_left_its_group_is_refused(
             tx.send(name, b"kept")
             await tx.send_offsets({(name, 0): 4}, group)
     assert await visible(bootstrap, name) == [b"kept"]
-    assert await position(bootstrap, group, name) == 4
+    await is_at(bootstrap, group, name, 4)
 
 
 async def test_a_member_of_an_old_generation_is_refused(
@@ -244,7 +218,7 @@ async def test_a_member_of_an_old_generation_is_refused(
                 await tx.send_offsets(
                     {TopicPartition(name, 0): OffsetAndMetadata(2, metadata="note")}, now
                 )
-        assert await position(bootstrap, group, name) == 2
+        await is_at(bootstrap, group, name, 2)
     finally:
         await asyncio.to_thread(member.close)
 
@@ -262,7 +236,7 @@ async def test_a_static_member_whose_place_was_taken_is_refused(
             await _is_refused(producer, name, stale, FencedInstanceIdError)
             async with producer.transaction() as tx:
                 await tx.send_offsets({(name, 0): 2}, second.metadata())
-        assert await position(bootstrap, group, name) == 2
+        await is_at(bootstrap, group, name, 2)
     finally:
         await asyncio.to_thread(second.close)
         await asyncio.to_thread(first.close)
@@ -274,7 +248,7 @@ async def test_offsets_alone_make_a_transaction(bootstrap: str, topic: TopicFact
     async with new_producer(bootstrap) as producer:
         async with producer.transaction() as tx:
             await tx.send_offsets({}, group)
-        assert await position(bootstrap, group, name) == NO_OFFSET
+        await is_at(bootstrap, group, name, NO_OFFSET)
         async with producer.transaction() as tx:
             await tx.send_offsets({(name, 0): 1}, group)
-        assert await position(bootstrap, group, name) == 1
+        await is_at(bootstrap, group, name, 1)
