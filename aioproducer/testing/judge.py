@@ -111,7 +111,7 @@ def _end_offsets(consumer: Consumer, topic: str, timeout: float) -> dict[int, in
         try:
             return _ask_end_offsets(consumer, topic, max(0.1, deadline - time.monotonic()))
         except KafkaException as error:
-            if not _may_pass(error) or time.monotonic() >= deadline:
+            if not _may_pass(error.args[0]) or time.monotonic() >= deadline:
                 raise
             time.sleep(0.1)
 
@@ -131,15 +131,29 @@ def _ask_end_offsets(consumer: Consumer, topic: str, timeout: float) -> dict[int
     return ends
 
 
-def _may_pass(error: Exception) -> bool:
+def _may_pass(reason: object) -> bool:
+    """Whether an error is one of a partition or broker that moves, starts or lags behind.
+
+    librdkafka's own word on it, `retriable()`, is about producers: here it is always no.
+    """
     from confluent_kafka import KafkaError
 
-    reason = error.args[0]
     return isinstance(reason, KafkaError) and reason.code() in (
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        # A new leader that has not heard yet what its followers have (KIP-207).
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.KAFKA_STORAGE_ERROR,
         KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError._ALL_BROKERS_DOWN,
     )
 
 
@@ -163,7 +177,7 @@ def _read_until(
                 # A replica that is behind may report its own, earlier end: the offset decides.
                 if (message.offset() or 0) >= wanted[partition if partition is not None else -1]:
                     unread.discard(partition if partition is not None else -1)
-            elif not error.retriable():
+            elif not _may_pass(error):
                 raise RuntimeError(f"{topic}-{partition}: {error}")
     return records
 

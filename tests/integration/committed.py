@@ -11,7 +11,7 @@ from aioproducer.testing.judge import ReadRecord, end_offsets, read_topic
 NO_OFFSET = -1001
 
 # A transaction that nobody ends is aborted after its timeout and up to 10 s.
-_LONGEST = 90.0
+_LONGEST = 180.0
 
 
 def read_settled(bootstrap: str, topic: str, timeout: float = _LONGEST) -> list[ReadRecord]:

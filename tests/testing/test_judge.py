@@ -1,8 +1,11 @@
-"""The log dump of Kafka's tool, as it prints it."""
+"""The log dump of Kafka's tool, as it prints it, and which errors end a reading."""
 
 from __future__ import annotations
 
-from aioproducer.testing.judge import parse_dump
+import pytest
+from confluent_kafka import KafkaError
+
+from aioproducer.testing.judge import _may_pass, parse_dump
 
 DUMP = """\
 Dumping node-1/data/orders-0/00000000000000000000.log
@@ -27,3 +30,21 @@ def test_every_batch_line_is_read_with_its_stamp() -> None:
     assert marker.is_control
     assert marker.base_sequence == -1
     assert not marker.is_valid
+
+
+@pytest.mark.parametrize(
+    ("code", "passes"),
+    [
+        (KafkaError.NOT_LEADER_FOR_PARTITION, True),
+        (KafkaError.LEADER_NOT_AVAILABLE, True),
+        (KafkaError.OFFSET_NOT_AVAILABLE, True),
+        (KafkaError._TRANSPORT, True),
+        (KafkaError._BAD_MSG, False),
+        (KafkaError.OFFSET_OUT_OF_RANGE, False),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, False),
+    ],
+)
+def test_a_reader_waits_for_leaders_and_fails_for_what_lies_in_the_log(
+    code: int, passes: bool
+) -> None:
+    assert _may_pass(KafkaError(code)) is passes
