@@ -57,6 +57,8 @@ class TransactionScope:
         self.transactional_id = transactional_id
         self.state = TransactionState.UNINITIALIZED
         self.protocol = TransactionProtocol.V1
+        # When the transaction was begun, by the loop's clock.
+        self.began_at = 0.0
         # The first cause of an abortable or of the fatal error.
         self.error: ProducerError | None = None
         # Whether a request may have opened the transaction on the brokers: then EndTxn is owed.

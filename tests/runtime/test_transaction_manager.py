@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from aioproducer.config import ProducerConfig
-from aioproducer.core.producer_identity import ProducerIdentity
-from aioproducer.core.transaction import TransactionState
-from aioproducer.core.transaction_scope import (
-    OffsetsToCommit,
-    TransactionProtocol,
-    TransactionScope,
-)
+from aioproducer.core.transaction_scope import OffsetsToCommit, TransactionProtocol
 from aioproducer.errors import (
     ClusterConnectionError,
     FatalTransactionError,
-    InvalidTxnStateError,
     ProducerClosedError,
     ProducerError,
     TransactionAbortedError,
@@ -30,177 +17,9 @@ from aioproducer.errors import (
     TransactionTimeoutError,
     broker_error,
 )
-from aioproducer.records import GroupMetadata, OffsetAndMetadata, TopicPartition
+from aioproducer.records import GroupMetadata
 from aioproducer.runtime.coordinator_client import Abortable, Again, Fatal, Refused
-from aioproducer.runtime.stall import StallWatch
-from aioproducer.runtime.transaction_manager import TransactionManager
-
-S = TransactionState
-V1, V2 = TransactionProtocol.V1, TransactionProtocol.V2
-FIRST, NEXT = ProducerIdentity(7, 0), ProducerIdentity(7, 1)
-WISH = OffsetsToCommit(GroupMetadata("g"), {TopicPartition("t", 0): OffsetAndMetadata(5)})
-BOTH = pytest.mark.parametrize("protocol", [V1, V2])
-
-
-class Coordinator:
-    """Stands for all brokers: every request waits for its scripted outcome, or succeeds."""
-
-    def __init__(self, protocol: TransactionProtocol) -> None:
-        self.protocol = protocol
-        self.last_error: ProducerError | None = None
-        self.needs_new_epoch = False
-        self.log: list[Any] = []
-        self.outcomes: dict[str, list[Any]] = {}
-        self.epoch = 0
-
-    async def _answer(self, name: str, *what: Any) -> None:
-        self.log.append((name, *what) if what else name)
-        script = self.outcomes.get(name, [])
-        outcome = script.pop(0) if script else None
-        if isinstance(outcome, asyncio.Event):
-            await outcome.wait()
-        elif outcome is not None:
-            raise outcome
-
-    async def init_producer_id(self, current: ProducerIdentity | None) -> ProducerIdentity:
-        await self._answer("init", current)
-        self.epoch = 0 if current is None else current.epoch + 1
-        return ProducerIdentity(7, self.epoch)
-
-    async def add_partitions(self, identity: Any, partitions: Any) -> list[Any]:
-        await self._answer("add", *partitions)
-        return list(partitions)
-
-    async def add_offsets(self, identity: Any, group_id: str) -> None:
-        await self._answer("add group", group_id)
-
-    async def commit_offsets(self, identity: Any, protocol: Any, wish: Any) -> None:
-        await self._answer("offsets")
-
-    async def end(self, identity: Any, protocol: Any, *, commit: bool) -> ProducerIdentity | None:
-        await self._answer("commit" if commit else "abort")
-        return ProducerIdentity(7, identity.epoch + 1) if protocol is V2 else None
-
-    async def refresh_features(self, now: float) -> None:
-        pass
-
-    def finalized_protocol(self) -> TransactionProtocol:
-        return self.protocol
-
-    def is_upgrade(self, scope: TransactionScope) -> bool:
-        return scope.protocol is V1 and self.protocol is V2
-
-    def starts_at_zero(self, scope: TransactionScope) -> bool:
-        return scope.protocol is V2
-
-    def is_fatal_for_producing(self, error: ProducerError) -> bool:
-        return isinstance(error, FatalTransactionError)
-
-    def fatal(self, error: ProducerError, began_at: float, now: float) -> ProducerError:
-        return FatalTransactionError(str(error))
-
-    def has_forgotten(self, error: ProducerError, began_at: float, now: float) -> bool:
-        return isinstance(error, InvalidTxnStateError)
-
-    def pause(self, again: Again, attempt: int, rng: random.Random) -> float:
-        return 0.1
-
-
-class Records:
-    """The producer's records: open until the test settles them."""
-
-    def __init__(self) -> None:
-        self.quiet = True
-        self.hurried = 0
-        self.withdrawn: list[tuple[ProducerError, bool]] = []
-        self.offered = 0
-        self._done: Callable[[], None] = lambda: None
-
-    def is_quiet(self) -> bool:
-        return self.quiet
-
-    def hurry(self, done: Callable[[], None]) -> Callable[[], None]:
-        self.hurried += 1
-        self._done = done
-
-        def undo() -> None:
-            self.hurried -= 1
-
-        return undo
-
-    def withdraw(self, make_error: Callable[[], ProducerError], *, keep_doubtful: bool) -> None:
-        self.withdrawn.append((make_error(), keep_doubtful))
-
-    def offer_everything(self) -> None:
-        self.offered += 1
-
-    def settle(self) -> None:
-        self.quiet = True
-        self._done()
-
-
-class Keeper:
-    def __init__(self) -> None:
-        self.identity: ProducerIdentity | None = None
-        self.starts_at_zero: bool | None = None
-        self.broken = False
-
-    def adopt(self, identity: ProducerIdentity, *, starts_at_zero: bool) -> None:
-        self.identity = identity
-        self.starts_at_zero = starts_at_zero
-        self.broken = False
-
-    def needs_renewal(self) -> bool:
-        return self.broken
-
-
-class World(SimpleNamespace):
-    manager: TransactionManager
-    coordinator: Coordinator
-    records: Records
-    keeper: Keeper
-    states: list[S]
-    fatal: list[ProducerError]
-
-    @property
-    def asked(self) -> list[str]:
-        return [entry[0] if isinstance(entry, tuple) else entry for entry in self.coordinator.log]
-
-
-@asynccontextmanager
-async def world(protocol: TransactionProtocol = V2, *, ready: bool = True) -> AsyncIterator[World]:
-    config = ProducerConfig.create("h:1", transactional_id="x", delivery_timeout_ms=60_000)
-    it = World(
-        coordinator=Coordinator(protocol), records=Records(), keeper=Keeper(), states=[], fatal=[]
-    )
-    manager: TransactionManager
-
-    def wake() -> None:
-        manager.wake()
-
-    it.manager = manager = TransactionManager(
-        config,
-        "c",
-        TransactionScope("x", wake),
-        it.coordinator,  # type: ignore[arg-type]
-        it.keeper,  # type: ignore[arg-type]
-        it.records,
-        random.Random(1),
-        StallWatch("c"),
-        on_fatal=it.fatal.append,
-        on_state=it.states.append,
-    )
-    task = asyncio.create_task(manager.run())
-    try:
-        if ready:
-            await manager.initialize(60)
-            it.coordinator.log.clear()
-        yield it
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        assert it.records.hurried == 0
-
+from tests.runtime.transaction_world import BOTH, FIRST, NEXT, V1, V2, WISH, S, world
 
 # The ordinary course
 
@@ -224,26 +43,6 @@ async def test_nothing_sent_means_no_request(protocol: TransactionProtocol) -> N
             await end(60)
         assert it.coordinator.log == []
         assert it.keeper.identity == FIRST
-
-
-async def test_the_old_protocol_keeps_its_epoch() -> None:
-    async with world(V1) as it:
-        it.manager.begin()
-        it.manager.scope.touch("t", 0)
-        await asyncio.sleep(0.01)
-        assert it.records.offered == 1
-        await it.manager.commit(60)
-        assert it.coordinator.log == [("add", ("t", 0)), "commit"]
-        assert it.keeper.identity == FIRST
-
-
-async def test_the_new_protocol_takes_the_epoch_that_the_end_names() -> None:
-    async with world(V2) as it:
-        it.manager.begin()
-        it.manager.scope.started = True
-        await it.manager.commit(60)
-        assert it.coordinator.log == ["commit"]
-        assert it.keeper.identity == NEXT
 
 
 @BOTH
@@ -278,76 +77,6 @@ async def test_no_offsets_are_no_request() -> None:
         await it.manager.send_offsets(OffsetsToCommit(GroupMetadata("g"), {}), 60)
         await it.manager.commit(60)
         assert it.asked == []
-
-
-async def test_what_may_succeed_later_is_asked_again() -> None:
-    async with world(V1) as it:
-        busy = Again(broker_error(51))
-        it.coordinator.outcomes = {"add": [busy, busy], "commit": [busy]}
-        it.manager.begin()
-        it.manager.scope.touch("t", 0)
-        await it.manager.commit(60)
-        assert it.asked == ["add", "add", "add", "commit", "commit"]
-
-
-async def test_a_partition_that_was_never_added_needs_no_end() -> None:
-    """EndTxn where nothing is open is refused, and that would be fatal."""
-    async with world(V1) as it:
-        it.coordinator.outcomes = {"add": [Again(ProducerError("busy"))] * 100}
-        it.manager.begin()
-        it.manager.scope.touch("t", 0)
-        await asyncio.sleep(1)
-        await it.manager.abort(60)
-        assert set(it.asked) == {"add"}
-        it.manager.begin()
-
-
-async def test_a_partition_that_may_have_been_added_is_asked_for_again_before_the_end() -> None:
-    async with world(V1) as it:
-        lost = Again(ProducerError("disconnected"), unanswered=True)
-        it.coordinator.outcomes = {"add": [lost, lost]}
-        it.manager.begin()
-        it.manager.scope.touch("t", 0)
-        await asyncio.sleep(0.01)
-        await it.manager.abort(60)
-        assert it.asked == ["add", "add", "add", "abort"]
-
-
-# The protocol changes
-
-
-async def test_an_upgrade_takes_a_higher_epoch_after_the_transaction() -> None:
-    async with world(V1) as it:
-        it.manager.begin()
-        it.manager.scope.touch("t", 0)
-        it.coordinator.protocol = V2
-        await it.manager.commit(60)
-        assert it.asked == ["add", "commit", "init"]
-        assert it.coordinator.log[-1] == ("init", FIRST)
-        assert it.manager.scope.protocol is V2
-        assert it.keeper.identity == NEXT
-        assert it.keeper.starts_at_zero
-
-
-async def test_a_downgrade_needs_no_more_than_the_end() -> None:
-    async with world(V2) as it:
-        it.manager.begin()
-        it.manager.scope.started = True
-        it.coordinator.protocol = V1
-        await it.manager.commit(60)
-        assert it.asked == ["commit"]
-        assert it.manager.scope.protocol is V1
-        assert not it.keeper.starts_at_zero
-
-
-async def test_the_protocol_never_changes_inside_a_transaction() -> None:
-    async with world(V1) as it:
-        it.manager.begin()
-        it.coordinator.protocol = V2
-        it.manager.scope.touch("t", 0)
-        await it.manager.send_offsets(WISH, 60)
-        assert it.manager.scope.protocol is V1
-        assert it.asked == ["add", "add group", "offsets"]
 
 
 # Failures
@@ -396,69 +125,6 @@ async def test_a_record_that_fails_during_the_commit_stops_it(
         with pytest.raises(ProducerError, match="too large"):
             await it.manager.commit(60)
         await it.manager.abort(60)
-
-
-async def test_after_a_broken_sequence_the_old_protocol_renews_its_epoch() -> None:
-    async with world(V1) as it:
-        it.manager.begin()
-        it.manager.scope.touch("t", 0)
-        await asyncio.sleep(0.01)
-        it.keeper.broken = True
-        it.manager.record_failed(ProducerError("gap"))
-        await it.manager.abort(60)
-        assert it.coordinator.log == [("add", ("t", 0)), "abort", ("init", FIRST)]
-        assert it.keeper.identity == NEXT
-        assert it.manager.scope.state is S.READY
-
-
-LOST = Again(ProducerError("not answered"), unanswered=True)
-
-
-async def test_a_late_copy_of_an_end_must_not_end_the_next_transaction() -> None:
-    """Before KIP-890 all transactions have one epoch, so the one that was ended takes a higher."""
-    async with world(V1) as it:
-        it.coordinator.outcomes = {"commit": [LOST]}
-        it.manager.begin()
-        it.manager.scope.touch("t", 0)
-        await it.manager.commit(60)
-        assert it.asked == ["add", "commit", "commit", "init"]
-        assert it.keeper.identity == NEXT
-        it.manager.begin()
-        it.manager.scope.touch("t", 0)
-        await it.manager.commit(60)
-        assert it.asked[4:] == ["add", "commit"]
-
-
-async def test_brokers_that_cannot_renew_an_epoch_go_on_after_a_lost_end() -> None:
-    async with world(V1) as it:
-        cannot = broker_error(35, "InitProducerId version 1 cannot say which")
-        it.coordinator.outcomes = {"commit": [LOST], "init": [Fatal(cannot)]}
-        it.manager.begin()
-        it.manager.scope.touch("t", 0)
-        await it.manager.commit(60)
-        assert it.asked == ["add", "commit", "commit", "init"]
-        assert it.keeper.identity == FIRST
-        assert it.manager.scope.state is S.READY
-
-
-async def test_an_answer_to_come_again_leaves_no_doubt_about_the_end() -> None:
-    async with world(V1) as it:
-        it.coordinator.outcomes = {"commit": [Again(broker_error(51))]}
-        it.manager.begin()
-        it.manager.scope.touch("t", 0)
-        await it.manager.commit(60)
-        assert it.asked == ["add", "commit", "commit"]
-
-
-async def test_a_coordinator_that_forgot_the_producer_has_it_renewed() -> None:
-    async with world(V1) as it:
-        it.coordinator.outcomes = {"add": [Abortable(ProducerError("unknown"))]}
-        it.manager.begin()
-        it.manager.scope.touch("t", 0)
-        await asyncio.sleep(0.01)
-        it.coordinator.needs_new_epoch = True
-        await it.manager.abort(60)
-        assert it.asked == ["add", "init"]
 
 
 async def test_refused_offsets_tell_their_caller_and_the_commit() -> None:
@@ -543,130 +209,6 @@ async def test_a_commit_that_is_refused_for_good_may_have_been_done_before(
         with pytest.raises(FatalTransactionError) as caught:
             await it.manager.commit(60)
         assert caught.value.persisted == persisted
-
-
-FORGOTTEN = Fatal(broker_error(48))
-NOT_COORDINATOR = Again(broker_error(16))
-
-
-async def test_a_commit_that_the_coordinator_knows_nothing_of_is_aborted_before_it_fails() -> None:
-    """Nobody else would end it: its records would become visible with the next transaction's."""
-    async with world(V2) as it:
-        it.coordinator.outcomes = {"commit": [FORGOTTEN]}
-        it.manager.begin()
-        await it.manager.send_offsets(WISH, 60)
-        it.manager.scope.sent("t", 1)
-        it.manager.scope.sent("t", 0)
-        with pytest.raises(InvalidTxnStateError) as caught:
-            await it.manager.commit(60)
-        told = [("add group", "g"), ("add", ("t", 0), ("t", 1)), "abort"]
-        assert it.coordinator.log == ["offsets", "commit", *told]
-        assert caught.value.persisted == "no"
-        assert "run all of it again" in caught.value.what_next
-        await it.manager.abort(60)
-        assert it.keeper.identity == NEXT
-        it.manager.begin()
-        it.manager.scope.sent("t", 2)
-        await it.manager.commit(60)
-        assert it.coordinator.log[5:] == ["commit"]
-
-
-async def test_a_forgotten_commit_that_was_in_doubt_is_final() -> None:
-    """It may have been done before it was forgotten, so it must not be run again."""
-    async with world(V2) as it:
-        it.coordinator.outcomes = {"commit": [NOT_COORDINATOR, FORGOTTEN]}
-        it.manager.begin()
-        it.manager.scope.sent("t", 0)
-        with pytest.raises(FatalTransactionError) as caught:
-            await it.manager.commit(60)
-        assert caught.value.persisted == "maybe"
-        assert it.coordinator.log == ["commit", "commit", ("add", ("t", 0)), "abort"]
-
-
-@pytest.mark.parametrize("step", ["add", "abort"])
-@pytest.mark.parametrize("outcome", [Fatal, Abortable])
-async def test_a_forgotten_commit_that_cannot_be_aborted_is_final(step: str, outcome: Any) -> None:
-    async with world(V2) as it:
-        refused = Fatal if step == "abort" else outcome
-        it.coordinator.outcomes = {"commit": [FORGOTTEN], step: [refused(broker_error(90))]}
-        it.manager.begin()
-        it.manager.scope.sent("t", 0)
-        with pytest.raises(FatalTransactionError, match="FENCED"):
-            await it.manager.commit(60)
-        await asyncio.sleep(60)
-        assert it.asked == ["commit", "add", "abort"][: 2 if step == "add" else 3]
-
-
-async def test_telling_of_a_forgotten_commit_goes_on_until_it_is_answered() -> None:
-    async with world(V2) as it:
-        it.coordinator.outcomes = {"commit": [FORGOTTEN], "add": [LOST], "abort": [LOST]}
-        it.manager.begin()
-        it.manager.scope.sent("t", 0)
-        with pytest.raises(FatalTransactionError):
-            await it.manager.commit(60)
-        assert it.asked == ["commit", "add", "add", "abort", "abort"]
-
-
-async def test_before_kip_890_a_refused_commit_is_final_at_once() -> None:
-    async with world(V1) as it:
-        it.coordinator.outcomes = {"commit": [FORGOTTEN]}
-        it.manager.begin()
-        it.manager.scope.touch("t", 0)
-        with pytest.raises(FatalTransactionError):
-            await it.manager.commit(60)
-        assert it.asked == ["add", "commit"]
-
-
-@pytest.mark.parametrize("failure", [NOT_COORDINATOR, LOST])
-async def test_an_abort_that_finds_another_coordinator_tells_it_of_everything(
-    failure: Again,
-) -> None:
-    """One that knows nothing of the transaction would say that all is well, and end nothing."""
-    async with world(V2) as it:
-        it.coordinator.outcomes = {"abort": [failure]}
-        it.manager.begin()
-        it.manager.scope.sent("t", 0)
-        await it.manager.abort(60)
-        assert it.coordinator.log == ["abort", ("add", ("t", 0)), "abort"]
-        assert it.keeper.identity == NEXT
-
-
-@pytest.mark.parametrize("refused", [Fatal(broker_error(90)), Abortable(broker_error(3))])
-async def test_an_abort_that_was_done_already_is_repeated_all_the_same(refused: Any) -> None:
-    """The coordinator fences what is told of a transaction that is over, and confirms its end."""
-    async with world(V2) as it:
-        it.coordinator.outcomes = {"abort": [NOT_COORDINATOR], "add": [refused]}
-        it.manager.begin()
-        it.manager.scope.sent("t", 0)
-        await it.manager.abort(60)
-        assert it.asked == ["abort", "add", "abort"]
-        assert it.manager.scope.state is S.READY
-
-
-@pytest.mark.parametrize("end", ["commit", "abort"])
-async def test_after_a_repeated_request_the_coordinator_is_told_of_everything(end: str) -> None:
-    """A coordinator answers a repetition by what its predecessor had not replicated yet."""
-    async with world(V2) as it:
-        it.coordinator.outcomes = {"offsets": [Again(broker_error(51)), NOT_COORDINATOR]}
-        it.manager.begin()
-        await it.manager.send_offsets(WISH, 60)
-        it.manager.scope.sent("t", 0)
-        await getattr(it.manager, end)(60)
-        told = [("add group", "g"), ("add", ("t", 0)), end]
-        assert it.coordinator.log == ["offsets", "offsets", "offsets", *told]
-        it.manager.begin()
-        await it.manager.send_offsets(WISH, 60)
-        await getattr(it.manager, end)(60)
-        assert it.coordinator.log[6:] == ["offsets", end]
-
-
-async def test_an_abort_that_only_has_to_wait_tells_nothing_again() -> None:
-    async with world(V2) as it:
-        it.coordinator.outcomes = {"abort": [Again(broker_error(51))]}
-        it.manager.begin()
-        it.manager.scope.sent("t", 0)
-        await it.manager.abort(60)
-        assert it.asked == ["abort", "abort"]
 
 
 @pytest.mark.parametrize("end", ["commit", "abort"])
