@@ -31,7 +31,8 @@ PRODUCER_SETTINGS = (
 )  # fmt: skip
 """What of a topic's settings decides how a producer's records fare."""
 
-_ATTEMPTS = 5
+# A new controller is elected in seconds.
+_ATTEMPTS = 50
 _PAUSE_S = 0.1
 
 

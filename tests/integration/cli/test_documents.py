@@ -22,6 +22,9 @@ from aioproducer.patterns.spool_format import encode
 from aioproducer.testing.judge import read_topic
 from tests.conftest import TopicFactory
 
+# Each command is a process, and comparing clients takes many.
+pytestmark = pytest.mark.timeout(900)
+
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs" / "cli.md").read_text()
 BLOCKS = [
@@ -72,7 +75,7 @@ class Shell:
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", self.ours(text)],
             cwd=self._folder, env=self._environment, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=240, check=False,
+            capture_output=True, text=True, timeout=400, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,8 +21,14 @@ from aioproducer.testing.java_cluster import JavaCluster
 from aioproducer.testing.judge import read_topic
 from tests.cli.test_perf_figures import shape
 from tests.conftest import TopicFactory
+from tests.integration.committed import read_settled
+from tests.integration.complaints import complaints
+
+# Each starts processes of its own, and one of them Java.
+pytestmark = pytest.mark.timeout(900)
 
 ROOT = Path(__file__).parents[3]
+PATIENCE = 400
 JAVA = "org.apache.kafka.tools.ProducerPerformance"
 
 
@@ -32,10 +39,10 @@ def command(bootstrap: str, topic: str, *more: str) -> list[str]:
 
 def ran(*arguments: str) -> list[str]:
     done = subprocess.run(
-        arguments, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
+        arguments, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    assert complaints(done.stderr) == []
     return done.stdout.splitlines()
 
 
@@ -50,16 +57,14 @@ def test_the_lines_are_those_of_kafkas_own_tool(
     ]  # fmt: skip
     name = topic()
     ours = ran(*command(bootstrap, name, *flags))
-    values = [
-        record.value or b"" for record in read_topic(bootstrap, name, isolation="read_committed")
-    ]
+    values = [record.value or b"" for record in read_settled(bootstrap, name)]
     assert len(values) == 600
     assert all(len(value) == 100 and value.isalpha() and value.isupper() for value in values)
     assert ours[0].startswith("Warmup first 100 records.")
     if not isinstance(kafka, JavaCluster):
         return
     theirs = kafka.run_tool(
-        JAVA, "--bootstrap-server", bootstrap, "--topic", topic(), *flags, timeout=240
+        JAVA, "--bootstrap-server", bootstrap, "--topic", topic(), *flags, timeout=PATIENCE
     ).splitlines()
     shapes = {shape(line) for line in ours}
     for line in theirs:
@@ -93,7 +98,12 @@ def test_processes_share_a_load_and_their_figures_are_one(
 def running(arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
     """A load in a group of its own, once its first line shows that all processes are at work."""
     with subprocess.Popen(
-        arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+        arguments,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as process:
         try:
             assert process.stdout is not None
@@ -119,7 +129,7 @@ def group_of(leader: int) -> set[int]:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -137,11 +147,14 @@ def test_ctrl_c_ends_all_processes_and_reports_what_was_delivered(
     with running(command(bootstrap, name, *SHARED)) as process:
         # At a terminal every process of the group gets it.
         os.killpg(process.pid, signal.SIGINT)
-        out, _ = process.communicate(timeout=120)
+        out, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == Exit.INTERRUPTED
         total = out.splitlines()[-1]
         assert "99.9th" in total
-        assert int(total.split()[0]) == len(read_topic(bootstrap, name)) > 0
+        # What a slow broker did not answer in ten seconds is told, and may have arrived.
+        unanswered = sum(int(n) for n in re.findall(r"^(\d+) records failed: ", said, re.M))
+        delivered, arrived = int(total.split()[0]), len(read_topic(bootstrap, name))
+        assert 0 < delivered <= arrived <= delivered + unanswered
         wait_for(lambda: not group_of(process.pid))
 
 

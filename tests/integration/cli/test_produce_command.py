@@ -56,7 +56,7 @@ def test_an_interrupted_command_delivers_what_it_has_read(
     name = topic()
     command = [sys.executable, "-m", "aioproducer", "produce", name, "-b", bootstrap]
     with subprocess.Popen(
-        [*command, "-X", "linger.ms=100"],
+        [*command, "-X", "linger.ms=100", "--drain-seconds", "120"],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -66,12 +66,12 @@ def test_an_interrupted_command_delivers_what_it_has_read(
         try:
             process.stdin.write(b"first\nsecond\n")
             process.stdin.flush()
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 120
             while len(read_topic(bootstrap, name)) < 2:
                 assert time.monotonic() < deadline
             # Nothing more is typed, and the pipe stays open.
             process.send_signal(signal.SIGINT)
-            assert process.wait(30) == Exit.INTERRUPTED
+            assert process.wait(200) == Exit.INTERRUPTED
         finally:
             process.kill()
     assert [record.value for record in read_topic(bootstrap, name)] == [b"first", b"second"]

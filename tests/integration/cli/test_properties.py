@@ -61,7 +61,7 @@ def test_every_text_means_what_it_means_to_java() -> None:
     lines = "\n".join(base64.b64encode(text.encode()).decode() for text in asked)
     done = subprocess.run(
         [java, "-Xshare:auto", "-XX:TieredStopAtLevel=1", str(ORACLE)],
-        input=lines + "\n", capture_output=True, text=True, timeout=120, check=True,
+        input=lines + "\n", capture_output=True, text=True, timeout=240, check=True,
     )  # fmt: skip
     answers = done.stdout.splitlines()
     assert len(answers) == len(asked)

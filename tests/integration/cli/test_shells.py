@@ -57,6 +57,6 @@ def test_bash_completes_commands_options_and_values(
     done = subprocess.run(
         [bash, "--norc", "-c", script],
         cwd=ROOT, env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=240, check=True,
     )  # fmt: skip
     assert sorted(done.stdout.split()) == sorted(expected)

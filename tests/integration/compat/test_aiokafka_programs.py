@@ -17,7 +17,7 @@ from aiokafka.structs import OffsetAndMetadata, RecordMetadata, TopicPartition
 from aioproducer.compat.aiokafka import AIOKafkaProducer
 from aioproducer.testing.judge import read_topic_async
 from tests.conftest import TopicFactory
-from tests.integration.committed import is_at
+from tests.integration.committed import is_at, read_settled_async
 
 NOBODY = "127.0.0.1:1"
 
@@ -51,8 +51,12 @@ def running(producer_class: Any, bootstrap: str) -> Running:
     return run
 
 
-async def values_of(bootstrap: str, topic: str, **options: Any) -> list[bytes | None]:
-    return [record.value for record in await read_topic_async(bootstrap, topic, **options)]
+async def values_of(bootstrap: str, topic: str) -> list[bytes | None]:
+    return [record.value for record in await read_topic_async(bootstrap, topic)]
+
+
+async def committed_values_of(bootstrap: str, topic: str) -> list[bytes | None]:
+    return [record.value for record in await read_settled_async(bootstrap, topic)]
 
 
 async def test_send_gives_futures_of_metadata(
@@ -253,8 +257,7 @@ async def test_transactions_commit_and_abort(
         for misuse in (producer.commit_transaction, producer.abort_transaction):
             with pytest.raises((errors.IllegalOperation, AssertionError)):
                 await misuse()
-    found = await values_of(bootstrap, name, isolation="read_committed")
-    assert found == [b"committed", b"committed too"]
+    assert await committed_values_of(bootstrap, name) == [b"committed", b"committed too"]
 
 
 async def test_offsets_are_committed_with_the_transaction(
@@ -290,7 +293,7 @@ async def test_the_older_of_two_producers_is_fenced(
                 await new.send(name, b"new")
             with pytest.raises(errors.ProducerFenced):
                 await old.commit_transaction()
-    assert await values_of(bootstrap, name, isolation="read_committed") == [b"new"]
+    assert await committed_values_of(bootstrap, name) == [b"new"]
 
 
 async def test_a_cancelled_wait_lets_the_record_go_on(
