@@ -309,17 +309,19 @@ async def a_producer_tells_of_itself(site: Site) -> None:
         await producer.send(topic, b"v")
         producer.register_metric("own-total", lambda: 3.0)
         snapshot = producer.metrics()
-        assert snapshot.record_send_total == 1
+        # A real leader may have wanted it twice.
+        assert snapshot.record_send_total - snapshot.record_retry_total == 1
         assert list(snapshot.registered.values()) == [3.0]
         producer.unregister_metric("own-total")
         assert producer.health().ready
         assert producer.health().brokers_connected >= 1
         assert str(producer.diagnose())
         async for each in producer.watch_metrics(10):
-            assert each.topics[topic].record_send_total == 1
+            figures = each.topics[topic]
+            assert figures.record_send_total - figures.record_retry_total == 1
             break
         with pytest.raises(ProducerStateError):
-            await producer.client_instance_id(timeout=30)
+            await producer.client_instance_id(timeout=120)
     assert not producer.health().live
 
 

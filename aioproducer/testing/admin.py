@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import socket
+import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aioproducer.errors import MalformedResponseError
+from aioproducer.wire.messages.metadata import MetadataRequest, MetadataResponse
+from aioproducer.wire.primitives import Reader
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient, ClusterMetadata
 
-REQUEST_SECONDS = 10.0
+REQUEST_SECONDS = 30.0
+_PATIENCE = 60.0
+# A broker that is frozen, or down, is not waited for.
+_ANSWER_SECONDS = 2.0
+# Spoken since 1.0, with a fixed layout.
+_METADATA_VERSION = 5
 
 
 class MissingClientError(ImportError):
@@ -47,7 +58,7 @@ def broker_ids(bootstrap_servers: str, timeout: float = 1.0) -> frozenset[int]:
 
 
 def partition_states(
-    bootstrap_servers: str, timeout: float = 5.0
+    bootstrap_servers: str, timeout: float = REQUEST_SECONDS
 ) -> dict[str, list[PartitionState]]:
     """Each topic, internal ones too, with the state of its partitions; empty if unanswered."""
     metadata = _metadata(connect(bootstrap_servers), timeout)
@@ -79,7 +90,11 @@ def create_topic(
     replication: int | None,
     configs: Mapping[str, str] | None,
 ) -> None:
-    """Create a topic and wait until every broker that answers knows a leader for each partition."""
+    """Create a topic and wait until its leaders lead and every broker that answers knows them.
+
+    A broker may hear of a topic some time after the one that was asked; the first records and
+    questions would meet errors there.
+    """
     client = connect(bootstrap_servers)
     from confluent_kafka.admin import NewTopic
 
@@ -103,7 +118,17 @@ def create_topic(
 
 def delete_topic(bootstrap_servers: str, name: str) -> None:
     client = connect(bootstrap_servers)
-    client.delete_topics([name], request_timeout=REQUEST_SECONDS)[name].result()
+    unanswered = False
+    for _ in _retries():
+        try:
+            client.delete_topics([name], request_timeout=REQUEST_SECONDS)[name].result()
+            return
+        except _kafka_exception() as error:
+            if unanswered and _is_unknown(error):
+                return
+            if not _is_unanswered(error):
+                raise
+            unanswered = True
 
 
 def set_topic_config(bootstrap_servers: str, name: str, configs: Mapping[str, str]) -> None:
@@ -116,8 +141,14 @@ def set_topic_config(bootstrap_servers: str, name: str, configs: Mapping[str, st
         for key, value in configs.items()
     ]
     resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
-    for done in client.incremental_alter_configs([resource]).values():
-        done.result()
+    for _ in _retries():
+        try:
+            for done in client.incremental_alter_configs([resource]).values():
+                done.result()
+            return
+        except _kafka_exception() as error:
+            if not _is_unanswered(error):
+                raise
 
 
 def _metadata(client: AdminClient, timeout: float) -> ClusterMetadata | None:
@@ -129,18 +160,72 @@ def _metadata(client: AdminClient, timeout: float) -> ClusterMetadata | None:
 def _wait_for_leaders(client: AdminClient, name: str, partitions: int) -> None:
     for _ in _retries():
         metadata = _metadata(client, REQUEST_SECONDS)
-        topic = metadata.topics.get(name) if metadata is not None else None
         if (
-            topic is not None
-            and topic.error is None
-            and len(topic.partitions) == partitions
-            and all(p.leader >= 0 for p in topic.partitions.values())
+            metadata is not None
+            and all(_knows(each, name, partitions) for each in _addresses(metadata))
+            and _lead(client, name, partitions)
         ):
             return
-    raise TimeoutError(f"topic {name!r}: no leader for each of {partitions} partitions")
 
 
-def _retries(timeout: float = 15.0) -> Iterator[None]:
+def _addresses(metadata: ClusterMetadata) -> list[tuple[str, int]]:
+    # Its types say None, which is what the class begins with.
+    brokers: list[Any] = list(metadata.brokers.values())
+    return [(each.host, each.port) for each in brokers]
+
+
+def _knows(address: tuple[str, int], name: str, partitions: int) -> bool:
+    """Whether a broker has a leader for each partition; also if it does not answer at all."""
+    try:
+        topics = _ask_for(address, name).topics
+    except (OSError, MalformedResponseError):
+        return True
+    return any(
+        topic.name == name
+        and not topic.error_code
+        and len(topic.partitions) == partitions
+        and all(partition.leader_id >= 0 for partition in topic.partitions)
+        for topic in topics
+    )
+
+
+def _ask_for(address: tuple[str, int], name: str) -> MetadataResponse:
+    """Ask this very broker: librdkafka asks whichever it likes."""
+    request = MetadataRequest((name,), allow_auto_topic_creation=False)
+    head = struct.pack(">hhih", request.API_KEY, _METADATA_VERSION, 1, -1)
+    message = b"".join((head, *request.encode(_METADATA_VERSION)))
+    with socket.create_connection(address, timeout=_ANSWER_SECONDS) as connection:
+        connection.sendall(struct.pack(">i", len(message)) + message)
+        with connection.makefile("rb") as answers:
+            (size,) = struct.unpack(">i", _exactly(answers.read, 4))
+            answer = _exactly(answers.read, size)
+    # Behind the correlation id.
+    return MetadataResponse.decode(Reader(answer, 4), _METADATA_VERSION)
+
+
+def _exactly(read: Callable[[int], bytes], size: int) -> bytes:
+    data = read(size)
+    if len(data) < size:
+        raise ConnectionResetError("the broker hung up")
+    return data
+
+
+def _lead(client: AdminClient, name: str, partitions: int) -> bool:
+    """Whether the leaders take themselves for such: they tell the partitions' ends."""
+    from confluent_kafka import TopicPartition
+    from confluent_kafka.admin import OffsetSpec
+
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    wanted = {TopicPartition(name, index): latest for index in range(partitions)}
+    try:
+        for done in client.list_offsets(wanted, request_timeout=REQUEST_SECONDS).values():
+            done.result()
+    except _kafka_exception():
+        return False
+    return True
+
+
+def _retries(timeout: float = _PATIENCE) -> Iterator[None]:
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         yield
@@ -162,6 +247,12 @@ def _is_there_already(error: Exception) -> bool:
     from confluent_kafka import KafkaError
 
     return _code_of(error) == KafkaError.TOPIC_ALREADY_EXISTS
+
+
+def _is_unknown(error: Exception) -> bool:
+    from confluent_kafka import KafkaError
+
+    return _code_of(error) == KafkaError.UNKNOWN_TOPIC_OR_PART
 
 
 def _is_unanswered(error: Exception) -> bool:

@@ -177,7 +177,7 @@ class JavaCluster(KafkaCluster):
             lambda: admin.all_in_sync(self._bootstrap_servers), timeout, "all replicas in sync"
         )
 
-    def run_tool(self, main_class: str, *arguments: str, timeout: float = 60.0) -> str:
+    def run_tool(self, main_class: str, *arguments: str, timeout: float = 180.0) -> str:
         """Run a Java main class of this release to its end and return what it printed.
 
         Raises:

@@ -36,7 +36,7 @@ def end_offsets(
     """The offset that the next record of each partition would get (or the last stable one)."""
     consumer = _consumer(bootstrap_servers, isolation)
     try:
-        return _end_offsets(consumer, topic, timeout=30.0)
+        return _end_offsets(consumer, topic, timeout=60.0)
     finally:
         consumer.close()
 

@@ -86,7 +86,7 @@ async def test_a_cluster_that_replaces_another_behind_its_addresses_is_found(
                     producer.send("orders", b"new %d" % number, partition=number % 2)
                     for number in range(100)
                 ]
-                found = await asyncio.wait_for(asyncio.gather(*sent), 60)
+                found = await asyncio.wait_for(asyncio.gather(*sent), 120)
             assert [m.offset for m in found] == [number // 2 for number in range(100)]
             reads = await read_topic_async(new.bootstrap_servers, "orders")
     finally:

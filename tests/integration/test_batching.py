@@ -57,10 +57,11 @@ async def test_records_sent_within_linger_ms_share_a_batch(
         deliveries = []
         for _ in range(100):
             deliveries.append(producer.send(name, b"v"))
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
         await asyncio.gather(*deliveries)
-        assert 2.9 < time.monotonic() - started < 30
-        assert len(proxy.produce_requests) == 1
+        assert 2.9 < time.monotonic() - started < 90
+        again = producer.metrics().record_retry_total // 100
+        assert len(proxy.produce_requests) == 1 + again
     assert [batch.count for batch in await dumped(java, name)] == [100]
 
 
@@ -71,27 +72,27 @@ async def test_linger_counts_from_the_first_record_of_the_batch(
     name = topic()
     async with AsyncProducer(bootstrap, linger_ms=200) as producer:
         await producer.send_and_wait(name, b"has connected")
-        first = producer.send(name, b"first")
         started = time.monotonic()
+        first = producer.send(name, b"first")
         while not first.done():
             producer.send(name, b"more")
             await asyncio.sleep(0.01)
-        assert 0.19 < time.monotonic() - started < 30
+        assert 0.19 < time.monotonic() - started < 90
         await producer.flush()
 
 
 async def test_each_partition_lingers_by_itself(bootstrap: str, topic: TopicFactory) -> None:
     """A full batch of one partition does not send the others."""
     name = topic(2)
-    async with AsyncProducer(bootstrap, linger_ms=4000, batch_size=2000) as producer:
+    async with AsyncProducer(bootstrap, linger_ms=600_000, batch_size=2000) as producer:
         await producer.warm_up([name])
         slow = producer.send(name, b"slow", partition=0)
         full = [producer.send(name, bytes(500), partition=1) for _ in range(5)]
-        started = time.monotonic()
         await full[0]
+        await asyncio.sleep(0.3)
         assert not slow.done()
-        await slow
-        assert time.monotonic() - started > 3.8
+        await producer.flush()
+        assert slow.result().offset == 0
 
 
 async def test_a_full_batch_does_not_linger(
@@ -99,10 +100,10 @@ async def test_a_full_batch_does_not_linger(
 ) -> None:
     """It leaves as soon as the next record has no room, and is no larger than batch.size."""
     name = topic()
-    async with AsyncProducer(bootstrap, linger_ms=120_000, batch_size=4000) as producer:
+    async with AsyncProducer(bootstrap, linger_ms=600_000, batch_size=4000) as producer:
         await producer.warm_up([name])
         deliveries = [producer.send(name, bytes(100)) for _ in range(400)]
-        await asyncio.wait_for(asyncio.gather(*deliveries[:300]), 40)
+        await asyncio.wait_for(asyncio.gather(*deliveries[:300]), 120)
         assert not deliveries[-1].done()
         await producer.flush()
         check_memory_is_free(producer)
@@ -152,7 +153,7 @@ async def test_a_batch_grows_while_its_broker_is_busy(
             await asyncio.sleep(0.001)
         proxy.answers.set()
         await asyncio.gather(*deliveries)
-        assert len(proxy.produce_requests) <= 4
+        assert len(proxy.produce_requests) <= 4 + producer.metrics().record_retry_total
     assert len(await dumped(java, name)) <= 4
 
 
@@ -161,14 +162,14 @@ async def test_flush_and_send_and_wait_do_not_wait_for_linger(
 ) -> None:
     """Expedited batches go out in the same turn; other partitions go on lingering."""
     name = topic(3)
-    async with AsyncProducer(bootstrap, linger_ms=120_000) as producer:
+    async with AsyncProducer(bootstrap, linger_ms=600_000) as producer:
         await producer.warm_up([name])
         other = producer.send(name, b"other", partition=1)
-        await asyncio.wait_for(producer.send_and_wait(name, b"now", partition=0), 40)
+        await asyncio.wait_for(producer.send_and_wait(name, b"now", partition=0), 90)
         assert not other.done()
-        await asyncio.wait_for(producer.flush(), 40)
+        await asyncio.wait_for(producer.flush(), 90)
         assert other.done()
-        await asyncio.wait_for(producer.send_many([Record(name, b"v", partition=2)]), 40)
+        await asyncio.wait_for(producer.send_many([Record(name, b"v", partition=2)]), 90)
 
 
 async def test_hundreds_of_partitions_share_requests(bootstrap: str, topic: TopicFactory) -> None:
@@ -176,7 +177,7 @@ async def test_hundreds_of_partitions_share_requests(bootstrap: str, topic: Topi
     name = topic(120, replication=1)
     async with (
         FaultProxy(bootstrap) as proxy,
-        AsyncProducer(proxy.bootstrap_servers, linger_ms=120_000) as producer,
+        AsyncProducer(proxy.bootstrap_servers, linger_ms=600_000) as producer,
     ):
         await producer.warm_up([name])
         found = []
@@ -187,7 +188,9 @@ async def test_hundreds_of_partitions_share_requests(bootstrap: str, topic: Topi
             if number == 0:
                 # Brokers may still be opening the logs of a new topic, which makes retries.
                 before = len(proxy.produce_requests)
-        assert len(proxy.produce_requests) - before <= 2 * 3
+                retried = producer.metrics().record_retry_total
+        again = producer.metrics().record_retry_total - retried
+        assert len(proxy.produce_requests) - before <= 2 * 3 + again
         check_memory_is_free(producer)
     assert [metadata.offset for metadata in found] == [0] * 120 + [1] * 120 + [2] * 120
     for read in await read_topic_async(bootstrap, name):
@@ -284,7 +287,7 @@ async def test_memory_comes_back_from_every_fate(bootstrap: str, topic: TopicFac
     async with AsyncProducer(
         bootstrap, linger_ms=50, batch_size=50_000, allow_auto_create_topics=False, max_block_ms=300
     ) as producer:
-        await producer.warm_up([name])
+        await producer.warm_up([name], timeout=90)
         deliveries = [producer.send(name, bytes(300)) for _ in range(500)]
         deliveries.append(producer.send(name, bytes(9000)))
         deliveries.append(producer.send("no-such-topic", b"v"))
@@ -385,12 +388,13 @@ async def test_noise_after_text_does_not_overfill_batches(
     async with AsyncProducer(
         bootstrap, compression_type="lz4", batch_size=8000, linger_ms=5
     ) as producer:
-        deliveries = []
         for number in range(6000):
-            value = b"text " * 20 if number < 4000 else noise.randbytes(100)
-            deliveries.append(producer.send(name, value))
+            producer.send(name, b"text " * 20 if number < 4000 else noise.randbytes(100))
             await producer.drain()
-        await asyncio.gather(*deliveries)
+            if number > 4000 and number % 400 == 0:
+                # It learns from what has left: a backlog would be cut by the old one.
+                await producer.flush()
+        await producer.flush()
     batches = await dumped(java, name)
     assert sum(batch.count for batch in batches) == 6000
     assert max(batch.size for batch in batches[-5:]) <= 10_000
@@ -405,18 +409,23 @@ async def test_the_loop_goes_on_while_large_batches_are_compressed(
     words = [rng.randbytes(4).hex().encode() for _ in range(3000)]
     value = b" ".join(rng.choice(words) for _ in range(100_000))
     compress = compression.get("zstd", 19).compress
-    started = time.monotonic()
-    await asyncio.to_thread(compress, value)
-    alone = time.monotonic() - started
+
+    def compressed() -> float:
+        started = time.thread_time()
+        compress(value)
+        return time.thread_time() - started
+
+    # In seconds of a thread: others on the machine may have most of the clock's.
+    alone = await asyncio.to_thread(compressed)
     gaps = []
     done = False
 
     async def ticker() -> None:
-        last = time.monotonic()
+        last = time.thread_time()
         while not done:
             await asyncio.sleep(0.005)
-            gaps.append(time.monotonic() - last)
-            last = time.monotonic()
+            gaps.append(time.thread_time() - last)
+            last = time.thread_time()
 
     async with AsyncProducer(
         bootstrap, compression_type="zstd", compression_zstd_level=19, max_request_size=2_000_000
@@ -427,7 +436,9 @@ async def test_the_loop_goes_on_while_large_batches_are_compressed(
         done = True
         await ticking
     assert isinstance(metadata, RecordMetadata)
-    assert max(gaps) < max(alone / 2, 0.1), f"compressing alone takes {alone:.2f} s"
+    assert max(gaps) < alone / 2, f"compressing alone takes {alone:.2f} s"
+    # Nor did it stand still without working.
+    assert len(gaps) >= 3
 
 
 # Tasks
@@ -449,7 +460,7 @@ async def test_assemblers_of_idle_partitions_end(
         await asyncio.sleep(0)
         assert assemblers() == 50
         await asyncio.gather(*deliveries)
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + 60
         while assemblers() and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
         assert assemblers() == 0

@@ -41,7 +41,7 @@ def test_a_forked_child_is_told_to_make_a_producer_of_its_own(
         [sys.executable, "-c", _PROGRAM, bootstrap, topic(1)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=250,
         check=False,
     )
     assert "forked processes need a producer of their own" in done.stdout, done

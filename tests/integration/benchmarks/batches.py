@@ -47,7 +47,7 @@ class Client:
 
     def __init__(self, bootstrap_servers: str) -> None:
         host, port = bootstrap_servers.split(",")[0].split(":")
-        self._socket = socket.create_connection((host, int(port)), timeout=10)
+        self._socket = socket.create_connection((host, int(port)), timeout=60)
 
     def close(self) -> None:
         self._socket.close()

@@ -194,9 +194,9 @@ def test_nonsense_commands_are_refused(stand_in: StandInProcess) -> None:
 
 def test_what_a_compiler_complains_of_is_told() -> None:
     with pytest.raises(BuildError, match="nonsense"):
-        run_tool(["ls", "--nonsense"], 10)
+        run_tool(["ls", "--nonsense"], 90)
     with pytest.raises(BuildError, match="not-a-program"):
-        run_tool(["not-a-program-anywhere"], 10)
+        run_tool(["not-a-program-anywhere"], 90)
 
 
 def test_its_capacity_is_measured_with_batches_that_are_right(process: StandInProcess) -> None:

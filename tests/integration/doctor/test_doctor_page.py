@@ -58,7 +58,9 @@ def test_each_misconfiguration_is_answered_as_the_page_says(
         **parse_properties(section.properties),
     }
     rate = section.hint("rate")
-    checking = check_setup(settings, [name], bytes_per_second=byte_count(rate) if rate else None)
+    checking = check_setup(
+        settings, [name], bytes_per_second=byte_count(rate) if rate else None, timeout=120
+    )
     report = asyncio.run(checking)
     lines = [line for each in report.named(section.name) for line in finding_lines(each)]
     assert "\n".join(lines).replace(name, "orders") + "\n" == section.output

@@ -16,6 +16,7 @@ from aioproducer.doctor import SetupReport, Severity, check_setup
 from aioproducer.testing import KafkaCluster
 from tests.conftest import TopicFactory, skip_for_cluster
 
+PATIENCE = 120
 GOOD: dict[str, object] = {"compression.type": "gzip"}
 
 
@@ -25,7 +26,7 @@ def names(report: SetupReport, topic: str | None = None) -> set[str]:
 
 async def checked(bootstrap: str, *topics: str, rate: float | None = None, **more: Any) -> Any:
     settings = {**GOOD, "bootstrap.servers": bootstrap, **more}
-    return await check_setup(settings, topics, bytes_per_second=rate)
+    return await check_setup(settings, topics, bytes_per_second=rate, timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ async def test_keys_that_are_always_the_same_show_in_the_metrics(
             producer.send(name, b"v", key=b"%d" % (n % keys))
         await producer.flush()
         settings = {**GOOD, "bootstrap.servers": bootstrap}
-        report = await check_setup(settings, [name], metrics=producer.metrics())
+        report = await check_setup(settings, [name], metrics=producer.metrics(), timeout=PATIENCE)
     assert names(report) == ({"constant-keys"} if keys == 1 else set())
     assert "constant-keys" in report.checked
 
@@ -189,6 +190,6 @@ def test_the_library_alone_loads_none_of_the_extras() -> None:
         "print([name for name in extras if name in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=250
     )
     assert done.stdout.strip() == "[]"

@@ -31,6 +31,10 @@ async def test_the_figures_are_those_that_a_reader_of_the_topic_finds(
     async with AsyncProducer(bootstrap, linger_ms=10) as producer:
         await drained(producer, name, values)
         metrics = producer.metrics()
+        # Besides records there may be questions on the way: for metadata, for what to push.
+        async with asyncio.timeout(90):
+            while producer.metrics().requests_in_flight:
+                await asyncio.sleep(0.01)
         assert producer.health().ready
         assert 1 <= producer.health().brokers_connected <= metrics.connection_count
     reads = await read_topic_async(bootstrap, name)
@@ -50,7 +54,7 @@ async def test_the_figures_are_those_that_a_reader_of_the_topic_finds(
     assert metrics.ack_times.count == 2000
     assert 0 < metrics.ack_time_p50 <= metrics.ack_time_p99 <= metrics.ack_time_max
     assert metrics.request_latency_avg > 0
-    assert metrics.requests_in_flight == metrics.deliveries_outstanding == 0
+    assert metrics.deliveries_outstanding == 0
     brokers = [node for node_id, node in metrics.nodes.items() if node_id >= 0]
     assert sum(node.response_total for node in brokers) > 0
 
@@ -132,7 +136,7 @@ async def test_health_follows_the_connection(bootstrap: str, topic: TopicFactory
 
         proxy.on_request = cut
         waiting = producer.send(name, b"v")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while producer.health().ready:
                 await asyncio.sleep(0.01)
         health = producer.health()

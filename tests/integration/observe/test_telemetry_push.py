@@ -24,7 +24,7 @@ pytestmark = pytest.mark.own_cluster
 
 SOURCE = Path(__file__).parent / "TelemetryReceiver.java"
 SENT = "org.apache.kafka.producer.record.send.total"
-PATIENCE = 20.0
+PATIENCE = 90.0
 
 
 class CollectingCluster(KraftCluster):
@@ -49,7 +49,7 @@ class CollectingCluster(KraftCluster):
 
     def _compile(self, class_path: str) -> None:
         command = ["javac", "-cp", class_path, "-d", str(self.folder), str(SOURCE)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=250)
         assert done.returncode == 0, done.stderr
 
     def subscribe(self, name: str, metrics: str, interval_ms: int, *more: str) -> None:
@@ -60,12 +60,14 @@ class CollectingCluster(KraftCluster):
             *("--alter", "--name", name, "--metrics", metrics),
             *("--interval", str(interval_ms), *more),
         )
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=250)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def pushes(self, client_id: str) -> list[Push]:
-        lines = self.file.read_text().splitlines() if self.file.exists() else []
-        found = [Push.of(line) for line in lines]
+        text = self.file.read_text() if self.file.exists() else ""
+        # The last line may still be being written.
+        whole, _, _ = text.rpartition("\n")
+        found = [Push.of(line) for line in whole.splitlines()]
         return [push for push in found if push.client_id == client_id]
 
 
@@ -127,7 +129,9 @@ async def test_a_broker_that_asks_gets_what_it_asked_for(collecting: CollectingC
     assert sum(push.sent for push in pushes) == 150, "sums since the push before"
     for push in pushes:
         assert all(each.startswith("org.apache.kafka.producer.record.") for each in push.metrics)
-    assert "org.apache.kafka.producer.record.queue.time.avg" in pushes[0].metrics
+    # The first push may have come before the first record.
+    told = {each for push in pushes for each in push.metrics}
+    assert "org.apache.kafka.producer.record.queue.time.avg" in told
 
 
 async def test_a_subscription_that_changes_is_followed(collecting: CollectingCluster) -> None:

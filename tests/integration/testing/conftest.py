@@ -30,6 +30,6 @@ def produce() -> Produce:
         with Producer(client_config(bootstrap_servers, **{"enable.idempotence": True})) as producer:
             for value in values:
                 producer.produce(topic, value, key=b"key", partition=0, headers=[("none", None)])
-            assert producer.flush(30) == 0
+            assert producer.flush(120) == 0
 
     return run

@@ -21,6 +21,7 @@ from aioproducer.testing.supervision import Supervisor
 from tests.conftest import skip_or_fail
 
 pytestmark = pytest.mark.own_cluster
+PATIENCE = 120
 EXTERNAL = DockerListener("EXTERNAL", users={"alice": "alice secret", "bob": "word"})
 
 
@@ -82,19 +83,19 @@ def test_a_broker_of_that_environment_lets_in_whom_it_should() -> None:
 
 
 async def _send(cluster: LikeAContainer) -> None:
-    async with asyncio.timeout(60), AsyncProducer(cluster.bootstrap_servers) as producer:
+    async with asyncio.timeout(PATIENCE), AsyncProducer(cluster.bootstrap_servers) as producer:
         assert (await producer.send("orders", b"open")).offset == 0
     login = {"security_protocol": EXTERNAL.security, "sasl_mechanism": "PLAIN"}
     for user, word in EXTERNAL.users.items():
         async with (
-            asyncio.timeout(60),
+            asyncio.timeout(PATIENCE),
             AsyncProducer(
                 cluster.external, sasl_username=user, sasl_password=word, config=login
             ) as producer,
         ):
             assert (await producer.send("orders", b"let in")).offset > 0
     async with (
-        asyncio.timeout(60),
+        asyncio.timeout(PATIENCE),
         AsyncProducer(
             cluster.external, sasl_username="alice", sasl_password="wrong", config=login
         ) as producer,

@@ -16,7 +16,7 @@ from aioproducer.testing import FaultProxy
 from aioproducer.testing.certificates import Authority
 
 pytestmark = pytest.mark.own_cluster
-PATIENCE = 60
+PATIENCE = 180
 
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

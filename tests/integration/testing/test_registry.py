@@ -21,12 +21,12 @@ def test_it_answers_until_it_is_stopped() -> None:
     except KafkaUnavailableError as error:
         skip_or_fail("registry", str(error))
     try:
-        with urllib.request.urlopen(f"{process.url}/subjects", timeout=10) as answer:
+        with urllib.request.urlopen(f"{process.url}/subjects", timeout=60) as answer:
             assert answer.read() == b"[]"
     finally:
         process.stop()
     with pytest.raises(urllib.error.URLError):
-        urllib.request.urlopen(f"{process.url}/subjects", timeout=10)
+        urllib.request.urlopen(f"{process.url}/subjects", timeout=60)
 
 
 def test_without_java_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from aioproducer.testing import KafkaCluster, NodeControl
+from aioproducer.testing import FaultProxy, KafkaCluster, NodeControl, admin
 from aioproducer.testing.admin import broker_ids
 from aioproducer.testing.java_cluster import JavaCluster
 from aioproducer.testing.judge import dump_log, end_offsets, read_topic, read_topic_async
@@ -42,6 +42,22 @@ async def test_reading_leaves_the_event_loop_free(
     assert [record.value for record in await read_topic_async(bootstrap, name)] == [b"value"]
 
 
+def test_a_topic_is_made_once_every_broker_knows_it_and_its_leaders_lead(
+    bootstrap: str, topic: TopicFactory
+) -> None:
+    """One that is asked may have heard of it before those who have to take its records."""
+    name = f"{topic()}-2"
+    with FaultProxy(bootstrap) as proxy:
+        unheard = proxy.fail("Metadata", "UNKNOWN_TOPIC_OR_PARTITION", topic=name, times=4)
+        admin.create_topic(proxy.bootstrap_servers, name, 2, None, None)
+        assert unheard.struck == 4
+        questions = [(frame.name, frame.broker) for frame in proxy.seen]
+    for broker in broker_ids(bootstrap, timeout=30):
+        assert ("Metadata", broker) in questions
+    for partition in admin.partition_states(bootstrap)[name]:
+        assert ("ListOffsets", partition.leader) in questions
+
+
 def test_the_log_dump_shows_the_batches_on_disk(
     kafka: KafkaCluster, topic: TopicFactory, produce: Produce
 ) -> None:
@@ -67,7 +83,7 @@ def test_a_killed_node_comes_back_and_catches_up(
 
     node_control.restore()
 
-    assert broker_ids(kafka.bootstrap_servers) == set(node_control.node_ids)
+    assert broker_ids(kafka.bootstrap_servers, timeout=30) == set(node_control.node_ids)
     assert [r.value for r in read_topic(kafka.bootstrap_servers, name)] == [b"while one is away"]
 
 
