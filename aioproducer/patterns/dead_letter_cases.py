@@ -6,7 +6,7 @@ import inspect
 import os
 from typing import Any
 
-from aioproducer import AsyncProducer, ConfigurationError, ProducerError
+from aioproducer import AsyncProducer, ConfigurationError, DeadLetterError, ProducerError
 from aioproducer.patterns.letter_delivery import LetterDelivery
 from aioproducer.patterns.letters import DeadLetter
 from aioproducer.patterns.salvage import Given
@@ -27,6 +27,30 @@ class Case:
         self.errors: list[BaseException] = [error]
         self.letter: DeadLetter | None = None
         self.is_spooling = False
+
+    def error_if_kept(self, where: str) -> ProducerError:
+        """Return the record's own error, with a word on where its letter is."""
+        error = self.error.replica()
+        error.add_note(f"kept as a dead letter: {where}")
+        for each in self.errors[1:]:
+            error.add_note(f"after this failed: {each}")
+        return error
+
+    def error_if_lost(self) -> DeadLetterError:
+        """Return the error of a record whose letter is kept nowhere."""
+        first = self.error
+        lost = DeadLetterError(
+            "the record failed and could not be kept: "
+            + "; then: ".join(f"{type(each).__name__}: {each}" for each in self.errors),
+            errors=tuple(self.errors),
+            retriable=first.retriable,
+            persisted=first.persisted,
+            topic=first.topic,
+            partition=first.partition,
+            attempts=first.attempts,
+        )
+        lost.__cause__ = first
+        return lost
 
 
 def sender_like(

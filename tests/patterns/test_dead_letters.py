@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import gc
-import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +10,6 @@ import pytest
 
 from aioproducer import (
     AsyncProducer,
-    BufferExhaustedError,
     CircuitOpenError,
     ConfigurationError,
     DeadLetterError,
@@ -30,90 +24,24 @@ from aioproducer import (
     SerializationError,
 )
 from aioproducer.errors import TopicAuthorizationFailedError
-from aioproducer.observe.exporters.prometheus import ProducerCollector
 from aioproducer.patterns import (
     CircuitBreaker,
     CircuitRules,
     CircuitState,
-    DeadLetter,
     DeadLetters,
-    spool,
 )
-from aioproducer.patterns.spool_writer import SpoolWriter
-from aioproducer.wire.record_batch import DecodedRecord
 from aioproducer.wire.versions import ApiKey
 from tests.broker_wire import Request
-from tests.fake_broker import Conduct, FakeCluster
+from tests.fake_broker import Conduct
 from tests.fake_log import Verb
-from tests.runtime.world import now, values_of, virtual_loop
-
-Letters = DeadLetters[Any, Any]
-TOPIC_AUTHORIZATION_FAILED = 29
-INVALID_RECORD = 87
-
-OPTIONS: dict[str, Any] = {
-    "linger_ms": 5,
-    "delivery_timeout_ms": 2_000,
-    "request_timeout_ms": 1_000,
-    "max_block_ms": 2_000,
-    "retry_backoff_ms": 50,
-    "reconnect_backoff_max_ms": 100,
-}
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "letters.spool"
-
-
-class World:
-    """A cluster that refuses what is sent to the topic "bad"; its letters have a topic."""
-
-    def __init__(self, *dead: str) -> None:
-        self.cluster = FakeCluster(latency=lambda: 0.01)
-        for name in ("good", "bad", *(dead or ("bad.dead-letters",))):
-            self.cluster.add_topic(name, 1)
-        self.refused = {"bad"}
-        self.cluster.choose = self._choose
-        virtual_loop().network = self.cluster
-
-    def _choose(self, broker: object, partition: object) -> Verb | None:
-        for name in self.refused:
-            if partition in self.cluster.topics[name].partitions:
-                return Verb(code=TOPIC_AUTHORIZATION_FAILED)
-        return None
-
-    def records(self, topic: str = "bad.dead-letters") -> list[DecodedRecord]:
-        (partition,) = self.cluster.topics[topic].partitions
-        return [
-            record
-            for stored in partition.stored
-            for batch in [stored.batch]
-            for record in batch.records
-        ]
-
-    def producer(self, **options: Any) -> AsyncProducer[Any, Any]:
-        return AsyncProducer(self.cluster.bootstrap, **{**OPTIONS, **options})
-
-    @asynccontextmanager
-    async def letters(
-        self, options: dict[str, Any] | None = None, **more: Any
-    ) -> AsyncIterator[Letters]:
-        async with DeadLetters(self.producer(**(options or {})), **more) as letters:
-            yield letters
-        assert letters.pending == 0
-        await asyncio.sleep(1)
-        assert not self.cluster.open_sessions
-
-
-def left_in(path: Path) -> list[DeadLetter]:
-    return [each.letter for each in spool.read(path) if each.letter is not None]
-
-
-def reports() -> list[str]:
-    gc.collect()
-    return [str(each["message"]) for each in virtual_loop().reported]
-
+from tests.patterns.dead_letter_world import (
+    INVALID_RECORD,
+    Letters,
+    World,
+    left_in,
+    reports,
+)
+from tests.runtime.world import now, values_of
 
 # What goes well
 
@@ -134,7 +62,7 @@ async def test_what_is_acknowledged_is_as_without_it() -> None:
         result = await letters.send_many([Record("good", b"4"), Record("good", b"5")])
         assert result.failures == ()
         assert (letters.sent, letters.spooled, letters.lost) == (0, 0, 0)
-        assert letters._own_sender is None
+        assert letters._keeper._own_sender is None
     assert values_of(world.cluster, "good") == [b"1", b"2", b"3", b"4", b"5"]
 
 
@@ -397,155 +325,6 @@ async def test_a_buffer_that_is_used_again_is_kept_as_it_was() -> None:
     assert [(record.key, record.value) for record in world.records()] == [(b"k", b"v")]
 
 
-# Where the topic cannot be had
-
-
-async def test_a_letter_that_fails_too_goes_to_the_spool_and_never_round(path: Path) -> None:
-    world = World()
-    world.refused = {"bad", "bad.dead-letters"}
-    async with world.letters(spool=path) as letters:
-        delivery = letters.send("bad", b"v", key=b"k", partition=0, headers=[("h", None)])
-        with pytest.raises(TopicAuthorizationFailedError) as caught:
-            await delivery
-        assert delivery.kept == str(path)
-        kept, failed = caught.value.__notes__
-        assert kept == f"kept as a dead letter: {path}"
-        assert failed.startswith("after this failed: ")
-        assert "bad.dead-letters" in failed
-        assert (letters.sent, letters.spooled) == (0, 1)
-    (letter,) = left_in(path)
-    assert letter.record.topic == "bad"
-    assert (letter.record.value, letter.record.key) == (b"v", b"k")
-    assert letter.record.headers == (("h", None),)
-    assert (letter.record.partition, letter.partition) == (0, 0)
-    assert letter.failure_class == "TopicAuthorizationFailedError"
-    assert world.records() == []
-    # And from there back, when the cause is gone.
-    world.refused = set()
-    async with world.producer() as producer:
-        report = await spool.replay(producer, path)
-    assert report.replayed == 1
-    assert values_of(world.cluster, "bad") == [b"v"]
-
-
-async def test_without_a_topic_letters_go_to_the_spool(path: Path) -> None:
-    world = World()
-    async with world.letters(topic=None, spool=path) as letters:
-        with pytest.raises(TopicAuthorizationFailedError):
-            await letters.send("bad", b"v")
-    assert [letter.record.value for letter in left_in(path)] == [b"v"]
-
-
-async def test_without_a_spool_the_future_carries_both_errors(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    world = World()
-    world.refused = {"bad", "bad.dead-letters"}
-    async with world.letters() as letters:
-        with pytest.raises(DeadLetterError) as caught:
-            await letters.send("bad", b"v")
-        first, second = caught.value.errors
-        assert caught.value.__cause__ is first
-        assert isinstance(first, TopicAuthorizationFailedError)
-        assert isinstance(second, TopicAuthorizationFailedError)
-        assert (first.topic, second.topic) == ("bad", "bad.dead-letters")
-        assert (caught.value.topic, caught.value.persisted) == ("bad", "no")
-        assert letters.lost == 1
-        letters.send("bad", b"nobody looks")
-        await letters.flush()
-    assert reports() == ["LetterDelivery exception was never retrieved"]
-    events = [getattr(record, "event", "") for record in caplog.records]
-    assert events.count("dead_letters.lost") == 1
-
-
-async def test_a_callback_gets_what_is_kept_nowhere() -> None:
-    world = World()
-    world.refused = {"bad", "bad.dead-letters"}
-    told: list[tuple[DeadLetter, DeadLetterError]] = []
-    async with world.letters(on_lost=lambda *given: told.append(given)) as letters:
-        letters.send("bad", b"v")
-        await letters.flush()
-    ((letter, error),) = told
-    assert letter.record.value == b"v"
-    assert len(error.errors) == 2
-    assert reports() == []
-
-
-async def test_a_callback_that_raises_is_told_too(caplog: pytest.LogCaptureFixture) -> None:
-    world = World()
-
-    def fall_over(letter: object, error: object) -> None:
-        raise ZeroDivisionError
-
-    async with world.letters(topic=None, on_lost=fall_over) as letters:
-        with pytest.raises(DeadLetterError) as caught:
-            await letters.send("bad", b"v")
-    assert [type(each) for each in caught.value.errors] == [
-        TopicAuthorizationFailedError,
-        ZeroDivisionError,
-    ]
-    assert "on_lost() of dead letters raised" in caplog.text
-
-
-async def test_a_full_disk_is_reported_and_the_future_carries_all(
-    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def full(self: object, payloads: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("aioproducer.patterns.spool_file.SpoolFile.append", full)
-    world = World()
-    world.refused = {"bad", "bad.dead-letters"}
-    async with world.letters(spool=path) as letters:
-        with pytest.raises(DeadLetterError, match="No space left") as caught:
-            await letters.send("bad", b"v")
-        assert [type(each) for each in caught.value.errors] == [
-            TopicAuthorizationFailedError, TopicAuthorizationFailedError, OSError,
-        ]  # fmt: skip
-        assert letters.metrics().registered
-        assert letters.lost == 1
-    lost = [each for each in caplog.records if getattr(each, "event", "") == "dead_letters.lost"]
-    assert [each.levelno for each in lost] == [logging.ERROR]
-    assert "No space left" in lost[0].getMessage()
-
-
-async def test_a_disk_that_falls_behind_refuses_the_rest(path: Path) -> None:
-    world = World()
-    async with world.letters(topic=None, spool=path) as letters:
-        letters._writer = SpoolWriter(path, most_waiting_bytes=2_000)
-        sent = [letters.send("bad", b"x" * 1_000) for _ in range(10)]
-        await asyncio.wait(sent)
-        lost = [each for each in sent if isinstance(each.exception(), DeadLetterError)]
-        assert all(
-            isinstance(each.exception().errors[1], BufferExhaustedError)  # type: ignore[union-attr]
-            for each in lost
-        )
-        assert letters.lost == len(lost) > 0
-        assert letters.spooled == 10 - len(lost) == len(left_in(path))
-
-
-async def test_a_spool_that_cannot_even_be_tried_is_told(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_thread(self: object, letter: object) -> None:
-        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-
-    monkeypatch.setattr(SpoolWriter, "write", no_thread)
-    world = World()
-    async with world.letters(topic=None, spool=path) as letters:
-        with pytest.raises(DeadLetterError, match="interpreter shutdown"):
-            await letters.send("bad", b"v")
-
-
-async def test_a_function_that_names_no_topic_leads_to_the_spool(path: Path) -> None:
-    world = World()
-    calls = iter(["elsewhere"])
-    async with world.letters(topic=lambda topic: next(calls), spool=path) as letters:
-        with pytest.raises(TopicAuthorizationFailedError):
-            await letters.send("bad", b"v")
-    assert len(left_in(path)) == 1
-
-
 # No circles
 
 
@@ -700,27 +479,6 @@ async def test_an_exit_that_is_cancelled_ends_in_good_order_and_twice_forces(pat
     assert letters.state is LifeState.CLOSED
 
 
-async def test_forcing_the_end_does_not_wait_for_letters_either(path: Path) -> None:
-    world = World()
-    patient = {"delivery_timeout_ms": 600_000, "max_block_ms": 600_000}
-    async with world.producer(**patient) as sender:
-        async with world.letters(sender=sender, spool=path, timeout=500) as letters:
-            await letters.send("good", b"0")
-            world.cluster.brokers[1].stop()
-            letters.send("good", b"1")
-            await asyncio.sleep(3)
-            assert letters.pending == 1
-            closing = asyncio.create_task(letters.close())
-            await asyncio.sleep(30)
-            assert not closing.done()
-            started = now()
-            await letters.close(0)
-            assert now() - started < 10
-            await closing
-        assert letters.spooled == 1
-        await sender.close(0)
-
-
 async def test_a_close_that_is_cancelled_goes_on(path: Path) -> None:
     world = World()
     async with world.letters(spool=path) as letters:
@@ -732,24 +490,6 @@ async def test_a_close_that_is_cancelled_goes_on(path: Path) -> None:
         report = await letters.close()
         assert report.failed == 1
         assert letters.sent == 1
-
-
-async def test_a_disk_that_hangs_is_not_waited_for_without_end(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    never: list[asyncio.Future[None]] = []
-
-    def hang(self: object, letter: object) -> asyncio.Future[None]:
-        never.append(asyncio.get_running_loop().create_future())
-        return never[-1]
-
-    monkeypatch.setattr(SpoolWriter, "write", hang)
-    world = World()
-    async with world.letters(topic=None, spool=path) as letters:
-        delivery = letters.send("bad", b"1")
-        await letters.close(1)
-        assert isinstance(delivery.exception(), DeadLetterError)
-        assert letters.lost == 1
 
 
 async def test_around_a_running_producer_the_block_ends_the_letters_alone(path: Path) -> None:
@@ -839,41 +579,6 @@ async def test_a_circuit_around_dead_letters_counts_the_records_own_errors(path:
 
 
 # What it shows, what it refuses
-
-
-async def test_counts_show_in_the_snapshot_and_the_exporters(path: Path) -> None:
-    world = World()
-    async with world.letters(spool=path) as letters:
-        letters.send("bad", b"1")
-        await letters.flush()
-        world.refused.add("bad.dead-letters")
-        letters.send("bad", b"2")
-        await letters.flush()
-        own = {each.name: value for each, value in letters.metrics().registered.items()}
-        assert own == {
-            "dead-letter-total": 1,
-            "dead-letter-spooled-total": 1,
-            "dead-letter-lost-total": 0,
-            "dead-letter-pending": 0,
-        }
-        collector = ProducerCollector()
-        collector.add(letters.innermost)
-        found = {
-            sample.name: sample.value for family in collector.collect() for sample in family.samples
-        }
-        assert found["aioproducer_app_dead_letter_spooled_total"] == 1
-        assert "1 sent, 1 spooled, 0 lost" in repr(letters)
-
-
-async def test_log_lines_are_not_said_too_often(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "aioproducer")
-    world = World()
-    async with world.letters() as letters:
-        for n in range(50):
-            letters.send("bad", b"%d" % n)
-    lines = [each for each in caplog.records if getattr(each, "event", "") == "dead_letters.sent"]
-    assert len(lines) == 1
-    assert lines[0].fields["topic"] == "bad"  # type: ignore[attr-defined]
 
 
 def producer(**options: Any) -> AsyncProducer[Any, Any]:
