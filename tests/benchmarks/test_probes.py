@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from pathlib import Path
 
 import pytest
 
 from benchmarks.job import Measurement
+from benchmarks.probes.import_time import run_fresh
 from benchmarks.probes.loop_hold import HoldMeter
 from benchmarks.probes.memory import growth_per_million
 from benchmarks.probes.serializers import NAMES, choose
@@ -92,3 +94,15 @@ def test_values_of_every_kind_are_about_as_large(name: str) -> None:
     encoded = serializer(values[0])
     assert encoded is not None
     assert 800 <= len(encoded) <= 1_100
+
+
+def test_an_import_finds_the_bytecode_of_the_one_before(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    script = "import colorsys; print(colorsys.__cached__)"
+    assert Path(run_fresh(script, str(tmp_path)).strip()).is_relative_to(tmp_path)
+    (cached,) = tmp_path.rglob("colorsys.*.pyc")
+    written = cached.stat().st_mtime_ns
+    run_fresh(script, str(tmp_path))
+    assert cached.stat().st_mtime_ns == written
