@@ -8,6 +8,7 @@ from aioproducer.wire.primitives cimport Reader
 cdef class BrokerProtocol:
     cdef object _client_id
     cdef public long long _next_correlation_id
+    cdef public long long _last_read
     cdef FrameDecoder _frames
     cdef public object in_flight
     cdef public object versions

@@ -138,6 +138,41 @@ def test_a_request_without_an_answer_is_not_in_flight() -> None:
     assert received(protocol, answers[0]) == [(0, "0")]
 
 
+def unanswered(protocol: BrokerProtocol) -> bytes:
+    """Send what expects no answer, and return the one that a mock broker of librdkafka's gives."""
+    buffers = protocol.send(ProduceRequest(None, 0, 1000, []), 9, 0.0, None, expect_answer=False)
+    request = wire.read_request(b"".join(buffers)[4:])
+    return wire.frame_response(request, b"anything")
+
+
+def test_an_answer_that_no_request_expects_is_passed_over() -> None:
+    protocol = BrokerProtocol("me")
+    first = unanswered(protocol)
+    (answer,) = ask(protocol, 1)
+    last = unanswered(protocol)
+    assert received(protocol, first + answer + last) == [(0, "0")]
+    with pytest.raises(MalformedResponseError, match="nothing was asked"):
+        received(protocol, last)
+
+
+def test_an_answer_that_no_request_expects_may_fail_to_come() -> None:
+    protocol = BrokerProtocol("me")
+    late, _ = unanswered(protocol), unanswered(protocol)
+    (answer,) = ask(protocol, 1)
+    assert received(protocol, answer) == [(0, "0")]
+    with pytest.raises(MalformedResponseError, match="nothing was asked"):
+        received(protocol, late)
+
+
+def test_answers_that_no_request_expects_are_passed_over_where_ids_begin_again() -> None:
+    protocol = BrokerProtocol("me")
+    protocol._next_correlation_id = 2**31 - 10
+    protocol._last_read = 2**31 - 11
+    silent = [unanswered(protocol) for _ in range(4)]
+    (answer,) = ask(protocol, 1)
+    assert received(protocol, b"".join(silent) + answer) == [(0, "0")]
+
+
 def test_each_api_has_its_own_response_header() -> None:
     """The answer to ApiVersions has none of the tagged fields that others have."""
     protocol = BrokerProtocol("me")
