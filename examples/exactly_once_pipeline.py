@@ -134,7 +134,7 @@ async def open_aiokafka(arguments: argparse.Namespace) -> AsyncIterator[Source]:
         group_id=arguments.group,
         group_instance_id=arguments.instance,
         session_timeout_ms=arguments.session_timeout_ms,
-        heartbeat_interval_ms=arguments.session_timeout_ms // 10,
+        heartbeat_interval_ms=min(1_000, arguments.session_timeout_ms // 10),
         isolation_level="read_committed",
         auto_offset_reset="earliest",
         enable_auto_commit=False,

@@ -14,6 +14,7 @@ import uvicorn
 from aioproducer.testing import ClusterStartError, KafkaUnavailableError
 from aioproducer.testing.where import BOOTSTRAP_VARIABLE, VERSIONS, start_kafka
 from examples.lab.app import make_app
+from examples.lab.service import PATIENCE
 
 
 def main() -> int:
@@ -27,6 +28,13 @@ def main() -> int:
     parser.add_argument("--kafka-version", choices=VERSIONS, default=None)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=PATIENCE,
+        metavar="SECONDS",
+        help="for how long a button waits for a cluster that does not answer (default: 3)",
+    )
     arguments = parser.parse_args()
     # uvicorn raises the signal again when it is done; without this the cluster would be left.
     signal.signal(signal.SIGTERM, _leave)
@@ -45,7 +53,7 @@ def main() -> int:
             bootstrap, create_topic = found.cluster.bootstrap_servers, found.cluster.create_topic
         print(f"the lab: http://{arguments.host}:{arguments.port}/", flush=True)
         uvicorn.run(
-            make_app(bootstrap, create_topic),
+            make_app(bootstrap, create_topic, arguments.patience),
             host=arguments.host,
             port=arguments.port,
             log_level="warning",

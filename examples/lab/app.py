@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
 from aioproducer.integrations import RequestEvents
-from examples.lab.service import ORDERS, BusyError, CreateTopic, Lab
+from examples.lab.service import ORDERS, PATIENCE, BusyError, CreateTopic, Lab
 
 _HERE = Path(__file__).parent
 PROBLEM = "application/problem+json"
@@ -42,9 +42,11 @@ BatchSize = Annotated[int, Query(alias="batchSize", ge=0, le=1_000_000, descript
 Linger = Annotated[int, Query(alias="lingerMs", ge=0, le=5_000, description="Milliseconds.")]
 
 
-def make_app(bootstrap: str, create_topic: CreateTopic | None = None) -> FastAPI:
+def make_app(
+    bootstrap: str, create_topic: CreateTopic | None = None, patience: float = PATIENCE
+) -> FastAPI:
     """Return the lab on a cluster that need not be there yet."""
-    lab = Lab(bootstrap, create_topic)
+    lab = Lab(bootstrap, create_topic, patience)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -62,7 +62,7 @@ class RunResult:
 
 async def reach(producer: AsyncProducer[bytes, bytes], topic: str) -> int:
     """Return how many partitions the topic has; raise soon if the cluster cannot be reached."""
-    partitions = len(await producer.partitions_for(topic, timeout=3))
+    partitions = len(await producer.partitions_for(topic))
     health = producer.health()
     if not health.ready and health.brokers_connected == 0:
         raise ClusterConnectionError("; ".join(health.reasons))

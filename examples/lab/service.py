@@ -24,7 +24,7 @@ logger = logging.getLogger("lab")
 EVENTS, ORDERS, BENCHMARK = "lab-events", "lab-orders", "lab-benchmark"
 PARTITIONS = 6
 # Nobody waits for a page as long as a background job may wait for Kafka.
-PATIENCE = {"max.block.ms": 3_000, "request.timeout.ms": 4_000, "delivery.timeout.ms": 10_000}
+PATIENCE = 3.0
 _RUNS_KEPT = 8
 
 CreateTopic = Callable[[str, int], None]
@@ -50,10 +50,18 @@ class Lab:
         bootstrap: the cluster, which need not be there.
         create_topic: makes a topic that is missing, given its name and number of partitions;
             it blocks, and raises while it cannot.
+        patience: seconds for which a button waits for a cluster that does not answer; a record
+            that is on its way has about three times that.
     """
 
-    def __init__(self, bootstrap: str, create_topic: CreateTopic | None = None) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        create_topic: CreateTopic | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
         self.bootstrap = bootstrap
+        self._patience = patience
         self.registry = CollectorRegistry()
         self.live = Live()
         self.tally = Tally()
@@ -71,14 +79,22 @@ class Lab:
 
     def _lifespan(self, **options: Any) -> FastAPIProducer[bytes, bytes]:
         options.setdefault("client_id", f"lab-{options['profile']}")
-        return FastAPIProducer(lambda: self._producer(**options), details=True, drain_timeout=10)
+        return FastAPIProducer(
+            lambda: self._producer(**options),
+            details=True,
+            patience=self._patience + 2,
+            drain_timeout=10,
+        )
 
     def _producer(self, **options: Any) -> AsyncProducer[bytes, bytes]:
-        return AsyncProducer(
-            self.bootstrap,
-            config={**PATIENCE, "allow.auto.create.topics": False},
-            **options,
-        )
+        patience_ms = round(self._patience * 1000)
+        config = {
+            "max.block.ms": patience_ms,
+            "request.timeout.ms": patience_ms + 1_000,
+            "delivery.timeout.ms": 3 * patience_ms + 1_000,
+            "allow.auto.create.topics": False,
+        }
+        return AsyncProducer(self.bootstrap, config=config, **options)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
+# Of a process that is started, and of whatever it is waited for.
+PATIENCE = 300.0
 _HARNESS = "tests.integration.examples.crashing"
 
 
@@ -50,9 +52,9 @@ class Example:
         finally:
             # Also a frozen one takes this signal.
             process.kill()
-            process.wait(timeout=30)
+            process.wait(timeout=PATIENCE)
 
-    def run(self, *arguments: str, timeout: float = 120, **environment: str) -> int:
+    def run(self, *arguments: str, timeout: float = PATIENCE, **environment: str) -> int:
         """Run it to its end and return its exit status."""
         with self.running(*arguments, **environment) as process:
             return process.wait(timeout=timeout)

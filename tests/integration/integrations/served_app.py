@@ -15,7 +15,7 @@ kafka = FastAPIProducer(
     lambda: AsyncProducer(
         os.environ["BOOTSTRAP"], linger_ms=3_600_000, delivery_timeout_ms=7_200_000
     ),
-    drain_timeout=60,
+    drain_timeout=150,
 )
 app = FastAPI(lifespan=kafka.lifespan)
 kafka.install(app)

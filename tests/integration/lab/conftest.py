@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,23 +15,26 @@ import httpx
 import pytest
 
 from aioproducer.testing import KafkaCluster
+from aioproducer.testing.java_cluster import free_ports
 from examples.lab.service import BENCHMARK, EVENTS, ORDERS, PARTITIONS
 
 ROOT = Path(__file__).parents[3]
-PATIENCE = 120.0
+PATIENCE = 240.0
+# For how long a button of the lab waits for the cluster, unless that is to be away.
+BUTTONS = 60
 
 
 @contextmanager
-def lab_on(bootstrap: str, folder: Path) -> Iterator[str]:
+def lab_on(bootstrap: str, folder: Path, *options: str) -> Iterator[str]:
     """Run the lab on a cluster that need not answer, and give its URL once it does itself."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    # A connection of somebody else's could take one that the kernel gives.
+    (port,) = free_ports(1)
     log = folder / "lab.log"
     with log.open("w") as output:
         process = subprocess.Popen(
             [
                 *(sys.executable, "-W", "error", "-m", "examples.lab"),
-                *("--bootstrap", bootstrap, "--port", str(port)),
+                *("--bootstrap", bootstrap, "--port", str(port), *options),
             ],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -80,7 +82,8 @@ def lab(kafka: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         # Mock brokers let nobody create a topic through the protocol.
         for topic in (EVENTS, ORDERS, BENCHMARK):
             kafka.create_topic(topic, PARTITIONS)
-    with lab_on(kafka.bootstrap_servers, tmp_path_factory.mktemp("lab")) as url:
+    folder = tmp_path_factory.mktemp("lab")
+    with lab_on(kafka.bootstrap_servers, folder, "--patience", str(BUTTONS)) as url:
         wait_for(lambda: _orders_are_taken(url), "an order is taken")
         yield url
 

@@ -18,6 +18,9 @@ from aioproducer.testing.judge import end_offsets, read_topic
 from examples.lab.service import BENCHMARK, EVENTS, ORDERS, PARTITIONS
 from tests.integration.lab.conftest import PATIENCE, lab_on, wait_for
 
+# The lab starts with the first of them.
+pytestmark = pytest.mark.timeout(900)
+
 ORDER = {"orderId": "o-1", "customerId": "ada", "priority": "HIGH", "amount": 12.5}
 
 
@@ -176,9 +179,9 @@ def test_one_run_of_a_kind_at_a_time(lab: str) -> None:
 def test_the_live_figures_come_in_frames(lab: str) -> None:
     post(lab, "high-throughput?count=1000")
     wait_for(lambda: get(lab, "/api/live").json()["frames"], "a frame is there")
+    wait_for(lambda: get(lab, "/api/live").json()["cluster"]["ready"], "the cluster is ready")
     now = get(lab, "/api/live").json()
     last = now["frames"][-1]
-    assert now["cluster"]["ready"]
     newer = get(lab, f"/api/live?after={last['number']}").json()["frames"]
     assert all(frame["number"] > last["number"] for frame in newer)
     seals = now["producers"]["throughput"]["seals"]

@@ -21,7 +21,7 @@ _RECORDS, _SEEN = (400_000, 150_000) if os.environ.get("LAB_PICTURE") else (20_0
 _NUMBER = "Number(document.getElementById('{}').textContent.replace(/[^0-9.]/g, ''))"
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_buttons_are_pushed_and_the_figures_are_live(lab: str, tmp_path: Path) -> None:
     if chromium() is None:
         skip_or_fail("chromium", "chromium is not installed")

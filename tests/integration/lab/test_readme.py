@@ -13,6 +13,8 @@ import pytest
 from aioproducer.testing.judge import read_topic
 from examples.lab.service import ORDERS
 
+pytestmark = pytest.mark.timeout(900)
+
 README = Path(__file__).parents[3] / "README.md"
 
 
@@ -48,7 +50,7 @@ def shell(lab: str, tmp_path: Path) -> Callable[[str], str]:
             env={**os.environ, "CURL_HOME": str(tmp_path), "NO_PROXY": "localhost"},
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=400,
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         return done.stdout

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from aioproducer.testing.judge import read_topic
 from tests.conftest import TopicFactory
 
 ROOT = Path(__file__).parents[3]
+PATIENCE = 200
 _APP = """
 import os
 from functools import partial
@@ -28,7 +30,7 @@ from aioproducer.patterns import ThreadPortal
 app = Flask(__name__)
 topic = os.environ["TOPIC"]
 make = partial(AsyncProducer, os.environ["BOOTSTRAP"], linger_ms=60_000)
-portal = ThreadPortal(make, exit_timeout=25)
+portal = ThreadPortal(make, exit_timeout=100)
 # Used before the fork, so that there is a thread and a loop which the workers do not get.
 portal.send_and_wait(topic, b"master")
 
@@ -52,6 +54,8 @@ def gunicorn(folder: Path, **environment: str) -> Iterator[tuple[subprocess.Pope
     """Run it on a free port, which is told; whatever happens it is gone afterwards."""
     (folder / "orders_app.py").write_text(_APP)
     command = [sys.executable, "-m", "gunicorn", "--preload", "--workers", "2"]
+    # It kills a worker that is silent for 30 s, or takes as long to end.
+    command += ["--timeout", "240", "--graceful-timeout", "150"]
     command += ["--bind", "127.0.0.1:0", "--chdir", str(folder), "orders_app:app"]
     process = subprocess.Popen(
         command,
@@ -72,7 +76,7 @@ def gunicorn(folder: Path, **environment: str) -> Iterator[tuple[subprocess.Pope
 
 
 def post(url: str, data: bytes) -> str:
-    with urllib.request.urlopen(urllib.request.Request(url, data), timeout=60) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, data), timeout=PATIENCE) as answer:
         text: str = answer.read().decode()
         return text
 
@@ -85,14 +89,15 @@ def test_workers_of_a_preloaded_application_deliver_and_drain(
     sent = [b"master"]
     with gunicorn(tmp_path, TOPIC=name, BOOTSTRAP=bootstrap) as (process, url):
         # Until each of the two has had one: the kernel chooses.
-        while len(workers) < 2 and len(sent) < 1000:
+        deadline = time.monotonic() + PATIENCE
+        while len(workers) < 2 and time.monotonic() < deadline:
             sent.append(b"%d" % len(sent))
             workers.add(post(f"{url}/wait", sent[-1]))
         for _ in range(4):
             sent.append(b"%d" % len(sent))
             post(f"{url}/leave", sent[-1])
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=60)
+        _, log = process.communicate(timeout=PATIENCE)
 
     assert len(workers) == 2
     assert process.returncode == 0, log

@@ -29,7 +29,9 @@ async def test_many_transactions_at_once_are_each_whole_or_not_there(
     bootstrap: str, topic: TopicFactory
 ) -> None:
     name, prefix = topic(3), topic()
-    async with TransactionalProducerPool(bootstrap, prefix=prefix, max_size=4) as pool:
+    async with TransactionalProducerPool(
+        bootstrap, prefix=prefix, max_size=4, max_block_ms=240_000
+    ) as pool:
 
         async def transfer(number: int) -> None:
             async with pool.transaction() as tx:
@@ -98,14 +100,16 @@ async def test_a_restarted_instance_frees_readers_from_what_its_former_self_left
 ) -> None:
     """The crash: a process that is not there any more to abort."""
     name, prefix = topic(), topic() + "-"
-    crashed = AsyncProducer(bootstrap, transactional_id=f"{prefix}pod-0-0")
+    crashed = AsyncProducer(
+        bootstrap, transactional_id=f"{prefix}pod-0-0", transaction_timeout_ms=600_000
+    )
     await crashed.start()
     crashed.begin_transaction()
     await crashed.send(name, b"left open")
     async with TransactionalProducerPool(bootstrap, prefix=prefix, instance_id="pod-0") as pool:
         await pool.execute_in_transaction(_send(name, b"after the restart"))
         # Long before the brokers would abort it by themselves.
-        records = await read_settled_async(bootstrap, name, timeout=30)
+        records = await read_settled_async(bootstrap, name, timeout=240)
         assert [record.value for record in records] == [b"after the restart"]
     await crashed.close(0)
 

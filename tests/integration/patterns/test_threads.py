@@ -18,7 +18,11 @@ from aioproducer import AsyncProducer
 from aioproducer.patterns import ThreadPortal
 from aioproducer.testing.judge import read_topic
 from tests.conftest import TopicFactory
+from tests.integration.complaints import complaints
 
+pytestmark = pytest.mark.timeout(600)
+
+PATIENCE = 240
 PAGE = Path(__file__).parents[3] / "docs" / "threads.md"
 PROGRAMS = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
@@ -37,6 +41,9 @@ def test_a_program_of_the_page_runs(number: int, bootstrap: str, topic: TopicFac
             program = program.replace(f'"{name}"', repr(real))
             printed = printed.replace(name, real)
     program = program.replace("localhost:9092", bootstrap).replace('"orders-1"', repr(topic()))
+    # A slow machine's.
+    program = program.replace("block_timeout=0.5", f"block_timeout={PATIENCE}")
+    program = program.replace(", timeout=5)", f", timeout={PATIENCE})")
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         exec(compile(program, f"docs/threads.md, program {number}", "exec"), {"__name__": "page"})
@@ -56,7 +63,7 @@ def test_records_of_many_threads_arrive_once_and_each_thread_s_in_order(
             futures = [
                 portal.send(name, b"%d" % place, key=b"thread %d" % number) for place in range(each)
             ]
-            offsets = [future.result(60).offset for future in futures]
+            offsets = [future.result(PATIENCE).offset for future in futures]
             assert offsets == sorted(offsets)
         except Exception as error:  # noqa: BLE001 - for the main thread
             errors.append(error)
@@ -87,7 +94,7 @@ from aioproducer.patterns import ThreadPortal
 
 bootstrap, topic = sys.argv[1:]
 make = partial(AsyncProducer, bootstrap, linger_ms=500, compression_type="gzip")
-portal = ThreadPortal(make, exit_timeout=60)
+portal = ThreadPortal(make, exit_timeout=200)
 """
 
 _ENDS = """
@@ -99,18 +106,22 @@ threading.Thread(target=work).start()
 """
 
 _FORKS = """
+make = partial(make, linger_ms=3_600_000, delivery_timeout_ms=7_200_000)
+portal = ThreadPortal(make, exit_timeout=200)
+# Open for as long as nobody asks for it, however long the fork takes.
 open_in_parent = portal.send(topic, b"parent")
 child = os.fork()
 if child == 0:
     try:
-        open_in_parent.result(60)
+        open_in_parent.result(200)
     except Exception as error:
         print(error, flush=True)
-    portal.send(topic, b"child").result(60)
+    portal.send_and_wait(topic, b"child")
     portal.close()
     sys.exit(0)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-print(open_in_parent.result(60).topic == topic, flush=True)
+portal.flush()
+print(open_in_parent.result(200).topic == topic, flush=True)
 portal.send(topic, b"parent again")
 """
 
@@ -118,13 +129,13 @@ _PROCESSES = """
 def work(number):
     portal.send(topic, b"%d" % number)
 
-portal.send(topic, b"parent").result(60)
+portal.send(topic, b"parent").result(200)
 context = multiprocessing.get_context("fork")
 processes = [context.Process(target=work, args=(number,)) for number in range(3)]
 for process in processes:
     process.start()
 for process in processes:
-    process.join(60)
+    process.join(240)
     assert process.exitcode == 0
 """
 
@@ -158,14 +169,12 @@ def run(program: str, bootstrap: str, topic: str) -> str:
         [sys.executable, *_WARNINGS, "-c", _HEAD + program, bootstrap, topic],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         check=False,
         env=os.environ | {"PYTHONPATH": str(PAGE.parents[1])},
     )
     assert done.returncode == 0, done.stderr
-    # A slow machine may hold a loop up for as long as the log speaks of.
-    said = [line for line in done.stderr.splitlines() if "the event loop stood still" not in line]
-    assert said == []
+    assert complaints(done.stderr) == []
     return done.stdout
 
 

@@ -49,7 +49,9 @@ def test_it_runs(
         if f'"{name}' in program:
             # Topics and subjects of this test alone.
             program = program.replace(f'"{name}', f'"{topic()}')
-    program = program.replace("localhost:9092", bootstrap).replace(REGISTRY, schema_registry)
+    program = program.replace("localhost:9092", bootstrap)
+    # A slow machine's.
+    program = program.replace(f'"{REGISTRY}"', f'"{schema_registry}", {{"timeout": 120}}')
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         exec(compile(program, f"docs/serialization.md, program {number}", "exec"), {})

@@ -74,7 +74,7 @@ async def test_three_formats_in_three_topics_by_one_producer_keep_their_order(
         )
         keys = AvroSerializer[int]({"type": "long"}, registry)
         async with AsyncProducer(
-            bootstrap, key_serializer=keys, value_serializer=values
+            bootstrap, key_serializer=keys, value_serializer=values, max_block_ms=200_000
         ) as producer:
             for number in range(COUNT):
                 for kind, name in names.items():
@@ -115,8 +115,9 @@ def test_java_s_console_consumer_reads_them(
     output = kafka.run_tool(
         "org.apache.kafka.tools.consumer.ConsoleConsumer",
         "--bootstrap-server", kafka.bootstrap_servers, "--topic", place, "--from-beginning",
-        "--max-messages", str(len(values)), "--timeout-ms", "30000",
+        "--max-messages", str(len(values)), "--timeout-ms", "200000",
         "--formatter-property", f"value.deserializer={JAVA}{java}Deserializer",
+        timeout=250,
     )  # fmt: skip
     assert [line for line in output.splitlines() if line in printed] == printed
 
