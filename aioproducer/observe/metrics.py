@@ -159,7 +159,7 @@ def _moment(engine: Engine, values: Mapping[str, float], now: float) -> dict[str
         "buffer_total_bytes": budget.total,
         "buffer_available_bytes": budget.available,
         "waiting_threads": len(room.memory_line),
-        "requests_in_flight": cluster.requests_in_flight(),
+        "requests_in_flight": cluster.brokers.requests_in_flight(),
         "metadata_age": 0.0 if refreshed is None else now - refreshed,
         "connection_count": sum(m.is_connected for m in cluster.managers().values()),
         "deliveries_outstanding": len(room) + engine.records_in_batches(),

@@ -1,4 +1,4 @@
-"""The cluster as this producer knows it: metadata refresh, one ConnectionManager per broker."""
+"""The cluster as this producer knows it: metadata, refreshed when asked, when old, when lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aioproducer.errors import (
     ClusterConnectionError,
     ProducerError,
 )
-from aioproducer.runtime.bootstrap import bootstrap_addresses
+from aioproducer.runtime.brokers import Brokers
 from aioproducer.runtime.connection_manager import ConnectionManager, WorkSource
 from aioproducer.runtime.events import EventLog, event
 from aioproducer.runtime.handshake import SOFTWARE
@@ -28,7 +28,7 @@ from aioproducer.runtime.supervisor import Supervisor
 from aioproducer.version import __version__
 from aioproducer.wire.error_codes import ErrorCode
 from aioproducer.wire.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
-from aioproducer.wire.messages.metadata import Broker, MetadataRequest, MetadataResponse
+from aioproducer.wire.messages.metadata import MetadataRequest, MetadataResponse
 
 logger = logging.getLogger("aioproducer")
 
@@ -37,7 +37,7 @@ _SHORTEST_AGE_MS = 10
 
 
 class Cluster:
-    """Keeps the view fresh and the brokers' tasks alive; ``run`` is the metadata task."""
+    """Keeps the view fresh, and ``brokers`` in step with it; ``run`` is the metadata task."""
 
     def __init__(
         self,
@@ -54,26 +54,36 @@ class Cluster:
         on_replaced: Callable[[], None] = lambda: None,
         on_refused: Callable[[AuthenticationError, int | None], None],
         security: Security,
+        make_brokers: Callable[..., Brokers] = Brokers,
     ) -> None:
         self.view = ClusterView()
         self.last_error: ProducerError | None = None
         self._config = config
         self._client_id = client_id
-        self._supervisor = supervisor
         self._rng = rng
         self.watch = watch
-        self._meters = meters
         self._events = events
         self._on_view = on_view
         self._on_forgotten = on_forgotten
         self._on_replaced = on_replaced
         # Called with the broker that refused us, None when all did.
         self._on_refused = on_refused
-        self._security = security
-        self._source: WorkSource | None = None
         self._loop = asyncio.get_running_loop()
-        self._managers: dict[int, ConnectionManager] = {}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self.brokers = make_brokers(
+            config,
+            client_id,
+            supervisor,
+            rng,
+            meters=meters,
+            events=events,
+            watch=watch,
+            security=security,
+            on_connected=self._connected,
+            on_lost=self.request_update,
+            on_refused=on_refused,
+        )
+        # Asked for each batch: without a call in between.
+        self._managers = self.brokers.managers
         self._topics: dict[str, float] = {}
         self._fresh: set[str] = set()
         self._update_wanted = asyncio.Event()
@@ -82,7 +92,6 @@ class Cluster:
         self._trying_since: float | None = None
         self._attempt = 0
         self._warned = False
-        self._next_bootstrap_id = -1
         # What the cluster has finalized (KIP-584), of the newest answer by its epoch.
         self.finalized_features: Mapping[str, int] = {}
         self._features_epoch = -1
@@ -91,7 +100,7 @@ class Cluster:
 
     def attach(self, source: WorkSource) -> None:
         """Tell where managers get produce requests; before :meth:`run`."""
-        self._source = source
+        self.brokers.source = source
 
     # What others ask for
 
@@ -133,12 +142,7 @@ class Cluster:
 
     def stalled_nodes(self, seconds: float) -> frozenset[int]:
         """Return the brokers to which ready batches could not be written for that long."""
-        limit = self._loop.time() - seconds
-        return frozenset(
-            node_id
-            for node_id, manager in self._managers.items()
-            if manager.stalled_since is not None and manager.stalled_since < limit
-        )
+        return self.brokers.stalled(self._loop.time() - seconds)
 
     def trouble(self) -> ProducerError | None:
         """Return why the cluster does not answer, ``None`` if it does."""
@@ -163,20 +167,6 @@ class Cluster:
             return False
         return self._trying_since is not None or self._update_wanted.is_set()
 
-    def requests_in_flight(self) -> int:
-        """Return how many requests await their answer."""
-        return sum(manager.in_flight for manager in self._managers.values())
-
-    async def connect(self, node_ids: Iterable[int]) -> None:
-        """Connect to these brokers; raises if one cannot be reached. The caller bounds the wait."""
-        managers = [m for n in node_ids if (m := self._managers.get(n)) is not None]
-        await asyncio.gather(*(self._readiness(manager) for manager in managers))
-
-    def unconnected(self, node_ids: Iterable[int]) -> list[str]:
-        """Return the addresses of those among these brokers that are not connected."""
-        managers = [m for n in node_ids if (m := self._managers.get(n)) is not None]
-        return [manager.address for manager in managers if not manager.is_connected]
-
     async def request_any(self, request: Any) -> Any:
         """Send ``request`` to the least loaded broker that can be reached and return its answer.
 
@@ -185,6 +175,14 @@ class Cluster:
         """
         manager = await self.any_ready()
         return await manager.request(request)
+
+    async def any_ready(self) -> ConnectionManager:
+        """Return the least loaded connected manager, or the first that connects."""
+        manager = self.brokers.least_loaded()
+        if manager is not None:
+            return manager
+        self._maybe_rebootstrap()
+        return await self.brokers.first_ready()
 
     async def refresh_features(self, now: float) -> None:
         """Ask what the cluster has finalized, if no broker said so for metadata.max.age.ms."""
@@ -328,123 +326,14 @@ class Cluster:
 
     def _adopt(self, view: ClusterView, topics: Iterable[str]) -> None:
         self.view = view
-        for broker in view.brokers.values():
-            self._keep_manager(broker)
-        for node_id in [n for n in self._managers if n >= 0 and n not in view.brokers]:
-            # A broker on its way out may still answer what it was asked.
-            if not self._managers[node_id].in_flight:
-                self._drop_manager(node_id)
-        self._drop_bootstrap()
+        self.brokers.update(view.brokers)
         self._on_view(view, topics)
-
-    def _drop_bootstrap(self) -> None:
-        """End the connections of the beginning once a broker of the cluster is connected."""
-        if any(m.is_connected for n, m in self._managers.items() if n >= 0):
-            for node_id, manager in list(self._managers.items()):
-                if node_id < 0 and not manager.in_flight:
-                    self._drop_manager(node_id)
-
-    # Managers
-
-    def _keep_manager(self, broker: Broker) -> None:
-        known = self._managers.get(broker.node_id)
-        if known is not None and (known.host, known.port) != (broker.host, broker.port):
-            self._drop_manager(broker.node_id)
-            known = None
-        if known is None:
-            self._add_manager(broker.node_id, broker.host, broker.port)
-
-    def _add_manager(self, node_id: int, host: str, port: int) -> ConnectionManager:
-        manager = ConnectionManager(
-            node_id,
-            host,
-            port,
-            config=self._config,
-            client_id=self._client_id,
-            rng=self._rng,
-            meter=self._meters.node(node_id, self._loop.time()),
-            events=self._events,
-            watch=self.watch,
-            source=self._source if node_id >= 0 else None,
-            on_connected=self._connected,
-            on_lost=self._manager_lost,
-            on_refused=self._manager_refused,
-            security=self._security,
-        )
-        self._managers[node_id] = manager
-        self._tasks[node_id] = self._supervisor.start(
-            manager.run(), name=f"{self._client_id}:broker-{node_id}"
-        )
-        # Partitions may stand in line for a broker that was gone for a while.
-        manager.schedule_drain()
-        return manager
-
-    def _drop_manager(self, node_id: int) -> None:
-        self._managers.pop(node_id).let_go()
-        if node_id < 0:
-            self._meters.node_gone(node_id)
-        self._supervisor.dismiss(self._tasks.pop(node_id))
-        if self._source is not None and node_id >= 0:
-            self._source.node_gone(node_id)
 
     def _connected(self, answer: ApiVersionsResponse) -> None:
         self._learn_features(answer)
         if self._refused:
             # The refresh waited for somebody to be let in again.
             self._update_wanted.set()
-        # Soon: the manager that calls this is about to be connected.
-        self._loop.call_soon(self._drop_bootstrap)
-
-    def _manager_lost(self, manager: ConnectionManager, error: ProducerError) -> None:
-        if manager.node_id >= 0:
-            self.request_update()
-
-    def _manager_refused(self, manager: ConnectionManager, error: AuthenticationError) -> None:
-        if manager.node_id >= 0:
-            self._on_refused(error, manager.node_id)
-
-    async def any_ready(self) -> ConnectionManager:
-        """Return the least loaded connected manager, or the first that connects."""
-        connected = [m for m in self._managers.values() if m.is_connected]
-        if connected:
-            self._rng.shuffle(connected)
-            return min(connected, key=lambda each: (each.is_throttled, each.in_flight))
-        self._maybe_rebootstrap()
-        candidates = list(self._managers.values()) or await self._add_bootstrap()
-        if all(m.failures for m in candidates) and not any(n < 0 for n in self._managers):
-            candidates += await self._add_bootstrap()
-        return await self._first_ready(candidates)
-
-    async def _first_ready(self, candidates: list[ConnectionManager]) -> ConnectionManager:
-        attempts = {self._readiness(m): m for m in candidates}
-        pending = set(attempts)
-        reasons: list[ProducerError] = []
-        try:
-            while pending:
-                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                # Every outcome is looked at, or asyncio reports a failure that nobody retrieved.
-                outcomes = [(attempts[attempt], attempt.exception()) for attempt in done]
-                for manager, error in outcomes:
-                    if error is None:
-                        return manager
-                    assert isinstance(error, ProducerError)
-                    reasons.append(error)
-        finally:
-            for attempt in pending:
-                attempt.cancel()
-        raise _nobody_ready(candidates, reasons)
-
-    def _readiness(self, manager: ConnectionManager) -> asyncio.Task[None]:
-        # A Task of asyncio's own: the application's task factory may do as it likes with others.
-        name = f"{self._client_id}:ready-{manager.node_id}"
-        return asyncio.Task(manager.ready(), loop=self._loop, name=name)
-
-    async def _add_bootstrap(self) -> list[ConnectionManager]:
-        added = []
-        for host, port in await bootstrap_addresses(self._config):
-            added.append(self._add_manager(self._next_bootstrap_id, host, port))
-            self._next_bootstrap_id -= 1
-        return added
 
     def _maybe_rebootstrap(self) -> None:
         """Start over from the bootstrap list when no answer came for too long (KIP-1102)."""
@@ -456,8 +345,7 @@ class Cluster:
             self._rebootstrap()
 
     def _rebootstrap(self) -> None:
-        for node_id in list(self._managers):
-            self._drop_manager(node_id)
+        self.brokers.drop_all()
         self._trying_since = None
 
     def _note_failure(self, error: BaseException) -> None:
@@ -490,20 +378,3 @@ def _is_out_of_reach(manager: ConnectionManager) -> bool:
     """Return whether a broker refused us, or could not be reached with what waits for it."""
     waits = manager.stalled_since is not None
     return isinstance(manager.last_error, AuthenticationError) or (waits and manager.failures > 0)
-
-
-def _nobody_ready(
-    candidates: list[ConnectionManager], reasons: list[ProducerError]
-) -> ClusterConnectionError:
-    """Return why no broker can be asked; one that refuses us counts more than one that is away."""
-    addresses = tuple(dict.fromkeys(manager.address for manager in candidates))
-    refusals = [reason for reason in reasons if isinstance(reason, AuthenticationError)]
-    if not refusals:
-        words = "; ".join(dict.fromkeys(str(reason) for reason in reasons))
-        error = ClusterConnectionError(f"no broker can be reached: {words}", addresses=addresses)
-        error.__cause__ = reasons[0]
-        return error
-    # One says it all: the brokers of a cluster are set up alike.
-    refusal = refusals[0].replica()
-    refusal.addresses = addresses
-    return refusal

@@ -66,9 +66,9 @@ class TopicDirectory:
         leaders = {info.leader for infos in found for info in infos if info.leader is not None}
         try:
             async with self._cluster.watch.timeout(deadline - self._loop.time()):
-                await self._cluster.connect(leaders)
+                await self._cluster.brokers.connect(leaders)
         except TimeoutError as error:
-            missing = ", ".join(self._cluster.unconnected(leaders))
+            missing = ", ".join(self._cluster.brokers.unconnected(leaders))
             raise MetadataTimeoutError(
                 f"the leaders at {missing} could not be connected to within {limit:g} s"
                 f"{because(self._cluster.trouble())}"

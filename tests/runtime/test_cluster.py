@@ -98,16 +98,6 @@ async def test_questions_without_a_new_answer_come_further_and_further_apart() -
         delivery.cancel()
 
 
-async def test_any_of_the_brokers_will_do() -> None:
-    cluster = cluster_of(3)
-    async with running(cluster) as producer:
-        await producer.send("orders", b"v")
-        for node in (2, 3):
-            cluster.brokers[node].stop()
-        cluster.add_topic("others")
-        await producer.send("others", b"v", partition=0)
-
-
 async def test_no_broker_at_all_is_one_warning_that_names_each_address(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -148,30 +138,6 @@ async def test_it_recovers_when_the_brokers_come_back() -> None:
             broker.start()
         await delivery
     assert cluster.topics["orders"].partitions[0].values == [b"v", b"w"]
-
-
-async def test_a_broker_that_leaves_the_cluster_loses_its_connection() -> None:
-    cluster = cluster_of(2, 2)
-    async with running(cluster, metadata_max_age_ms=1000) as producer:
-        await asyncio.gather(*[producer.send("orders", b"v", partition=p) for p in (0, 1)])
-        gone = cluster.brokers.pop(2)
-        cluster.move_leader(cluster.topics["orders"].partitions[1], 1)
-        await asyncio.sleep(5)
-        assert not gone.sessions
-        await producer.send("orders", b"w", partition=1)
-
-
-async def test_a_broker_that_comes_back_takes_what_waited_for_it() -> None:
-    cluster = cluster_of(2, 2)
-    async with running(cluster, metadata_max_age_ms=500) as producer:
-        await asyncio.gather(*[producer.send("orders", b"v", partition=p) for p in (0, 1)])
-        gone = cluster.brokers.pop(2)
-        gone.stop()
-        delivery = producer.send("orders", b"w", partition=1)
-        await asyncio.sleep(3)
-        cluster.brokers[2] = gone
-        gone.start()
-        await delivery
 
 
 async def test_a_whole_new_cluster_behind_the_same_name_is_found() -> None:

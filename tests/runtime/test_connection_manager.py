@@ -108,14 +108,13 @@ class TestConnecting:
         cluster = one_topic(2)
         async with running(cluster) as producer:
             await producer.send("orders", b"v")
-            managers = engine_of(producer).cluster
-            manager = managers.manager(1)
-            assert manager is not None
+            brokers = engine_of(producer).cluster.brokers
+            manager = brokers.managers[1]
             cluster.brokers[1].hang_up()
             await asyncio.sleep(0)
             waiting = asyncio.ensure_future(manager.ready())
             await asyncio.sleep(0)
-            managers._drop_manager(1)
+            brokers.drop(1)
             for wait in (waiting, manager.ready()):
                 with pytest.raises(ClusterConnectionError, match="closed by this producer"):
                     await asyncio.wait_for(wait, 5)
@@ -432,7 +431,7 @@ async def test_engine_counts_requests_in_flight() -> None:
         await asyncio.sleep(5)
         delivery = producer.send("orders", b"v")
         await asyncio.sleep(0.1)
-        assert engine_of(producer).cluster.requests_in_flight() == 1
+        assert engine_of(producer).cluster.brokers.requests_in_flight() == 1
         assert producer.metrics().requests_in_flight == 1
         await delivery
         assert producer.metrics().requests_in_flight == 0

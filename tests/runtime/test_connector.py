@@ -245,7 +245,7 @@ async def test_a_producer_can_be_closed_in_the_middle_of_a_renewal() -> None:
         await producer.send("orders", b"1")
         connection = next(
             manager._connection
-            for node, manager in engine_of(producer).cluster._managers.items()
+            for node, manager in engine_of(producer).cluster.managers().items()
             if node > 0
         )
         assert connection is not None

@@ -26,7 +26,7 @@ async def test_a_leader_that_one_answer_did_not_list_is_found_again() -> None:
         leader = topic.partitions[0].leader
         await asyncio.sleep(1)
         engine = engine_of(producer)
-        engine.cluster._drop_manager(leader)
+        engine.cluster.brokers.drop(leader)
         started = now()
         assert (await producer.send("orders", b"second")).offset == 1
         assert now() - started < 5
@@ -94,7 +94,7 @@ async def test_a_queue_in_line_for_a_dropped_broker_finds_its_leader_again() -> 
         waiting = producer.send("orders", b"second")
         await asyncio.sleep(0.2)
         engine = engine_of(producer)
-        engine.cluster._drop_manager(leader)
+        engine.cluster.brokers.drop(leader)
         cluster.brokers[leader].start()
         started = now()
         assert (await waiting).offset == 1

@@ -67,7 +67,7 @@ class TestInFlight:
             await settle(producer)
             deliveries = [producer.send("orders", value) for value in values(8)]
             await asyncio.sleep(0.1)
-            assert engine_of(producer).cluster.requests_in_flight() == 5
+            assert engine_of(producer).cluster.brokers.requests_in_flight() == 5
             await asyncio.sleep(1.0)
             assert len(cluster.brokers[1].produce_requests()) == 1 + 5
             await asyncio.gather(*deliveries)
@@ -90,7 +90,7 @@ class TestInFlight:
             await settle(producer)
             deliveries = [producer.send("orders", value) for value in values(3)]
             await asyncio.sleep(0.1)
-            assert engine_of(producer).cluster.requests_in_flight() == 1
+            assert engine_of(producer).cluster.brokers.requests_in_flight() == 1
             await asyncio.gather(*deliveries)
         assert numbers(partition) == values(3)
 
@@ -109,7 +109,7 @@ class TestInFlight:
             await settle(producer)
             deliveries = [producer.send("orders", value) for value in values(3)]
             await asyncio.sleep(0.1)
-            assert engine_of(producer).cluster.requests_in_flight() == 3
+            assert engine_of(producer).cluster.brokers.requests_in_flight() == 3
             await asyncio.gather(*deliveries)
 
     async def test_all_partitions_of_a_broker_share_one_request(self) -> None:

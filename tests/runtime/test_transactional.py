@@ -436,7 +436,7 @@ async def test_what_the_cluster_has_finalized_is_asked_at_nobodys_cost() -> None
     cluster.add_topic("t").partitions[0].leader = 1
     cluster.transactions.move("x", 1)
     async with running(cluster, transactional_id="x", metadata_max_age_ms=2000) as producer:
-        await engine_of(producer).cluster.connect([1, 2])
+        await engine_of(producer).cluster.brokers.connect([1, 2])
         for broker in cluster.brokers.values():
             broker.requests.clear()
         longest = 0.0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, cast
 
 from aioproducer.errors import ProducerError
+from aioproducer.runtime.brokers import Brokers
 from aioproducer.runtime.cluster import Cluster
 from aioproducer.runtime.connection_manager import ConnectionManager
 from aioproducer.runtime.sender import Sender
@@ -48,11 +50,34 @@ class FakeManager(ConnectionManager):
         """Return: it is connected."""
 
 
+class FakeBrokers(Brokers):
+    """The one broker of a FakeProducer."""
+
+    def __init__(self, broker: FakeBroker, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._broker = broker
+
+    def least_loaded(self) -> ConnectionManager:
+        """Return the one manager."""
+        (manager,) = self.managers.values()
+        return manager
+
+    def _add(self, node_id: int, host: str, port: int) -> ConnectionManager:
+        manager = self._make(node_id, host, port, FakeManager)
+        assert isinstance(manager, FakeManager)
+        manager.broker = self._broker
+        manager.connected_at = self._loop.time()
+        self._broker.take = manager.take
+        self.managers[node_id] = manager
+        manager.schedule_drain()
+        return manager
+
+
 class FakeCluster(Cluster):
     """Metadata and managers as ever, with a FakeBroker behind them."""
 
     def __init__(self, broker: FakeBroker, *args: Any, **named: Any) -> None:
-        super().__init__(*args, **named)
+        super().__init__(*args, make_brokers=partial(FakeBrokers, broker), **named)
         self._broker = broker
         self.finalized_features = FEATURES
 
@@ -73,35 +98,6 @@ class FakeCluster(Cluster):
         """Return the broker's answer."""
         return self._broker.answer(request)
 
-    async def any_ready(self) -> ConnectionManager:
-        """Return the one manager."""
-        (manager,) = self._managers.values()
-        return manager
-
     def trouble(self) -> ProducerError | None:
         """Return nothing: a record that is open waits for the test."""
         return None
-
-    def _add_manager(self, node_id: int, host: str, port: int) -> ConnectionManager:
-        manager = FakeManager(
-            node_id,
-            host,
-            port,
-            config=self._config,
-            client_id=self._client_id,
-            rng=self._rng,
-            meter=self._meters.node(node_id, self._loop.time()),
-            events=self._events,
-            watch=self.watch,
-            source=self._source,
-            on_connected=self._connected,
-            on_lost=self._manager_lost,
-            on_refused=self._manager_refused,
-            security=self._security,
-        )
-        manager.broker = self._broker
-        manager.connected_at = self._loop.time()
-        self._broker.take = manager.take
-        self._managers[node_id] = manager
-        manager.schedule_drain()
-        return manager

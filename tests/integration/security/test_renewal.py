@@ -34,7 +34,7 @@ async def produce(
         engine = producer._engine
         assert engine is not None
         connections = {
-            node: manager._connection for node, manager in engine.cluster._managers.items()
+            node: manager._connection for node, manager in engine.cluster.managers().items()
         }
         deliveries = []
         end = loop.time() + SECONDS
@@ -48,7 +48,7 @@ async def produce(
         # They live longer than their first login, by renewing it. A renewal has about a second, so
         # a machine that stands still for that long may lose one, and its records go again.
         survived = [
-            engine.cluster._managers[node]._connection is connection
+            engine.cluster.managers()[node]._connection is connection
             for node, connection in connections.items()
             if node >= 0
         ]
