@@ -81,6 +81,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker("kafka" if item.path.is_relative_to(INTEGRATION) else "unit")
+        if "[uvloop" in item.name:
+            item.add_marker(by_a_thread(item.get_closest_marker("timeout")), append=False)
+
+
+def by_a_thread(limit: pytest.Mark | None) -> pytest.MarkDecorator:
+    """Return a test's limit as one that also ends what hangs on uvloop.
+
+    There, what a signal's handler raises goes to the loop's exception handler and stays there. A
+    thread prints all stacks and ends the run.
+    """
+    arguments, options = (limit.args, limit.kwargs) if limit is not None else ((), {})
+    by_thread: pytest.MarkDecorator = pytest.mark.timeout(
+        *arguments, **{**options, "method": "thread"}
+    )
+    return by_thread
 
 
 def pytest_asyncio_loop_factories(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import postgres
-from tests.conftest import required, skip_or_fail
+from tests.conftest import by_a_thread, required, skip_or_fail
 
 
 def test_nothing_is_required_unless_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,3 +58,10 @@ def test_without_a_server_the_reason_names_what_is_missing(
         postgres.a_server(),
     ):
         raise AssertionError("there is none")
+
+
+def test_a_limit_on_uvloop_keeps_its_seconds_and_is_watched_by_a_thread() -> None:
+    assert by_a_thread(None).kwargs == {"method": "thread"}
+    limit = by_a_thread(pytest.mark.timeout(900).mark)
+    assert (limit.args, limit.kwargs) == ((900,), {"method": "thread"})
+    assert by_a_thread(pytest.mark.timeout(timeout=7).mark).kwargs["timeout"] == 7

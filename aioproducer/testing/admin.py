@@ -73,6 +73,22 @@ def partition_states(
     }
 
 
+def states_of(
+    bootstrap_servers: str, topic: str, timeout: float = _PATIENCE
+) -> list[PartitionState]:
+    """The state of a topic's partitions, asked for until each has a leader.
+
+    Raises:
+        TimeoutError: some have none, or nobody answers.
+    """
+    for _ in _retries(timeout):
+        # Another broker may answer where this one is frozen.
+        states = partition_states(bootstrap_servers, timeout=5.0).get(topic, [])
+        if states and all(state.leader >= 0 for state in states):
+            break
+    return states
+
+
 def all_in_sync(bootstrap_servers: str) -> bool:
     """Whether each partition has a leader and all its replicas in sync."""
     states = partition_states(bootstrap_servers)
@@ -98,9 +114,9 @@ def create_topic(
     client = connect(bootstrap_servers)
     from confluent_kafka.admin import NewTopic
 
+    addresses = len(bootstrap_servers.split(","))
     if replication is None:
-        metadata = _metadata(client, REQUEST_SECONDS)
-        replication = min(3, len(metadata.brokers)) if metadata is not None else 1
+        replication = min(3, _count_brokers(client, addresses))
     topic = NewTopic(name, partitions, replication, config=dict(configs or {}))
     unanswered = False
     for _ in _retries():
@@ -110,7 +126,9 @@ def create_topic(
         except _kafka_exception() as error:
             if unanswered and _is_there_already(error):
                 break
-            if not _is_still_being_deleted(error) and not _is_unanswered(error):
+            # A broker that was too busy for its heartbeats comes back.
+            lacks_brokers = _lacks_brokers(error) and replication <= addresses
+            if not (_is_still_being_deleted(error) or _is_unanswered(error) or lacks_brokers):
                 raise
             unanswered = unanswered or _is_unanswered(error)
     _wait_for_leaders(client, name, partitions)
@@ -166,6 +184,19 @@ def _wait_for_leaders(client: AdminClient, name: str, partitions: int) -> None:
             and _lead(client, name, partitions)
         ):
             return
+
+
+def _count_brokers(client: AdminClient, wanted: int) -> int:
+    """How many brokers the cluster lists; those of its addresses are waited for a while."""
+    found = 1
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        metadata = _metadata(client, REQUEST_SECONDS)
+        found = len(metadata.brokers) if metadata is not None else found
+        if found >= wanted:
+            break
+        time.sleep(0.1)
+    return found
 
 
 def _addresses(metadata: ClusterMetadata) -> list[tuple[str, int]]:
@@ -259,8 +290,20 @@ def _is_unanswered(error: Exception) -> bool:
     """Whether librdkafka lost the request, as when it drops a bootstrap broker's handle."""
     from confluent_kafka import KafkaError
 
-    lost = (KafkaError._DESTROY_BROKER, KafkaError._TRANSPORT, KafkaError._TIMED_OUT)
+    lost = (
+        KafkaError._DESTROY_BROKER,
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NOT_CONTROLLER,
+    )
     return _code_of(error) in lost
+
+
+def _lacks_brokers(error: Exception) -> bool:
+    from confluent_kafka import KafkaError
+
+    return _code_of(error) == KafkaError.INVALID_REPLICATION_FACTOR
 
 
 def _code_of(error: Exception) -> int | None:

@@ -23,8 +23,8 @@ from aioproducer.testing.java import REQUIRED_JAVA, java_program, java_release
 from aioproducer.testing.releases import CURRENT, RELEASES, Release
 from aioproducer.testing.supervision import Supervisor, tail
 
-START_SECONDS = 90.0
-STOP_SECONDS = 30.0
+START_SECONDS = 180.0
+STOP_SECONDS = 120.0
 _START_ATTEMPTS = 3
 
 _JVM_FLAGS = (
@@ -173,8 +173,12 @@ class JavaCluster(KafkaCluster):
 
     def wait_in_sync(self, timeout: float = START_SECONDS) -> None:
         """Wait until each replica of each partition is in sync and each partition has a leader."""
+        # Each node by itself: one that is behind tells of a state that has passed.
+        running = [f"127.0.0.1:{node.port}" for node in self._nodes.values() if node.is_running]
         wait_until(
-            lambda: admin.all_in_sync(self._bootstrap_servers), timeout, "all replicas in sync"
+            lambda: all(admin.all_in_sync(address) for address in running),
+            timeout,
+            "all replicas in sync",
         )
 
     def run_tool(self, main_class: str, *arguments: str, timeout: float = 180.0) -> str:
@@ -281,7 +285,11 @@ class JavaCluster(KafkaCluster):
         wanted = {node.node_id for node in nodes}
         self._wait_for_nodes(
             nodes,
-            lambda: wanted <= admin.broker_ids(self._bootstrap_servers),
+            lambda: all(
+                wanted <= admin.broker_ids(f"127.0.0.1:{node.port}")
+                for node in self._nodes.values()
+                if node.is_running
+            ),
             "every node is listed",
         )
 

@@ -226,7 +226,7 @@ class DumpedBatch:
 
 def dump_log(cluster: JavaCluster, topic: str, partition: int) -> list[DumpedBatch]:
     """What lies in the leader's log, read by Kafka's own tool; works on a running cluster."""
-    leader = admin.partition_states(cluster.bootstrap_servers)[topic][partition].leader
+    leader = admin.states_of(cluster.bootstrap_servers, topic)[partition].leader
     segments = sorted((cluster.node(leader).data / f"{topic}-{partition}").glob("*.log"))
     output = cluster.run_tool(
         cluster.release.dump_log_class, "--files", ",".join(str(segment) for segment in segments)

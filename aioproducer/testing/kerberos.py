@@ -69,7 +69,7 @@ class KerberosRealm:
             [program, "-n", "-r", REALM], log, environment={**os.environ, **self.environment}
         )
         try:
-            wait_until(self._listens, 10, "the KDC listens")
+            wait_until(self._listens, 120, "the KDC listens")
         except Exception as error:
             # Whatever it was: the log of the KDC says more.
             raise KafkaUnavailableError(
@@ -114,7 +114,7 @@ class KerberosRealm:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
         if done.returncode:

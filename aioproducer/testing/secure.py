@@ -81,6 +81,8 @@ class SecureCluster(KraftCluster):
                 ),
                 "super.users": "User:ANONYMOUS;User:admin",
                 "allow.everyone.if.no.acl.found": "true",
+                # No node is killed here: one that was too busy for a moment is to be left alone.
+                "broker.session.timeout.ms": "18000",
             },
             format_arguments=arguments,
             measured=measured,

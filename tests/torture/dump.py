@@ -14,7 +14,7 @@ _DUMP_SECONDS = 600.0
 def dump_topic(cluster: KraftCluster, topic: str) -> dict[int, list[DumpedBatch]]:
     """What lies in each partition's leader's log, by partition."""
     files: dict[str, int] = {}
-    for partition, state in enumerate(admin.partition_states(cluster.bootstrap_servers)[topic]):
+    for partition, state in enumerate(admin.states_of(cluster.bootstrap_servers, topic)):
         folder = cluster.node(state.leader).data / f"{topic}-{partition}"
         files |= {str(segment): partition for segment in sorted(folder.glob("*.log"))}
     output = cluster.run_tool(

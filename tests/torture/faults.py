@@ -21,6 +21,7 @@ _TROUBLED_SECONDS = (2.0, 4.0)
 _QUOTA_SECONDS = 5.0
 _LOW_LIMIT, _USUAL_LIMIT = 3000, 1_048_588
 _GREATEST_DELAY = 0.4
+_KNOWN_SECONDS = 240.0
 
 Fault = Callable[[Site, random.Random], Awaitable[str]]
 
@@ -136,38 +137,26 @@ async def _move_leaders(site: Site, rng: random.Random) -> str:
     topic = rng.choice(site.recipe.steady)
     times = rng.randint(1, 3)
     for _ in range(times):
-        await _move_once(site, topic)
+        try:
+            await asyncio.to_thread(moves.lead_elsewhere, site.bootstrap, topic)
+        except TimeoutError as error:
+            raise SiteError(str(error)) from None
         site.evidence["leaders moved"] += PARTITIONS
         await site.whole()
     return f"{topic}: {times} times"
 
 
-async def _move_once(site: Site, topic: str) -> None:
-    """Rotate and elect until it shows: each step may meet a broker that is behind."""
-    before = await asyncio.to_thread(moves.leaders, site.bootstrap, topic)
-    for attempts_left in reversed(range(6)):
-        await retried(moves.rotate, site.bootstrap, topic)
-        await retried(moves.elect_preferred, site.bootstrap, topic, PARTITIONS)
-        try:
-            await site.until(
-                lambda: moves.leaders(site.bootstrap, topic) not in ([], before),
-                "leaders moved",
-                timeout=8,
-            )
-            return
-        except SiteError:
-            if not attempts_left:
-                raise
-
-
 async def _remake(site: Site, rng: random.Random) -> str:
     name = site.recipe.remade
-    [old] = await topic_ids(site.bootstrap, name)
+    async with asyncio.timeout(_KNOWN_SECONDS):
+        while len(ids := await topic_ids(site.bootstrap, name)) > 1 or bytes(16) in ids:
+            await asyncio.sleep(0.1)
+    [old] = ids
     gone = rng.uniform(0, 1.5)
     await retried(site.cluster.delete_topic, name)
     await asyncio.sleep(gone)
     await make_topic(site.cluster, name)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(_KNOWN_SECONDS):
         # Until each broker by itself knows the new one: no request can meet the old one then.
         while len(ids := await topic_ids(site.bootstrap, name)) > 1 or ids & {old, bytes(16)}:
             await asyncio.sleep(0.1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable, Sequence
 
 from aioproducer.testing import admin
@@ -41,11 +43,6 @@ def fill_up(bootstrap: str, topic: str, node_ids: Sequence[int]) -> None:
     )
 
 
-def rotate(bootstrap: str, topic: str) -> None:
-    """Make the second replica of each partition the preferred leader."""
-    _reassign(bootstrap, topic, lambda state: [*state.replicas[1:], state.replicas[0]])
-
-
 def elect_preferred(bootstrap: str, topic: str, partitions: int) -> None:
     """Give the lead to the first replica of each partition."""
     from confluent_kafka import ElectionType, TopicPartition
@@ -56,11 +53,35 @@ def elect_preferred(bootstrap: str, topic: str, partitions: int) -> None:
     client.elect_leaders(ElectionType.PREFERRED, wanted).result()
 
 
+def lead_elsewhere(bootstrap: str, topic: str, timeout: float = 120) -> None:
+    """Move the leads of a topic to other brokers, and return once that shows.
+
+    Each step may meet a broker that is behind, or one that is not in sync for the moment.
+    """
+    from confluent_kafka import KafkaException
+    from kafka.errors import KafkaError
+
+    def led_by_another(state: PartitionState) -> list[int]:
+        # Asked again after a lost answer, this must not go on to the next one.
+        first, *others = state.replicas
+        return [*others, first] if first == state.leader else [first, *others]
+
+    deadline = time.monotonic() + timeout
+    before = [state.leader for state in admin.states_of(bootstrap, topic)]
+    while leaders(bootstrap, topic) in ([], before):
+        if time.monotonic() >= deadline:
+            raise TimeoutError(f"the leaders of {topic} did not move within {timeout:g} s")
+        with contextlib.suppress(KafkaException, KafkaError, RuntimeError):
+            _reassign(bootstrap, topic, led_by_another)
+            elect_preferred(bootstrap, topic, len(before))
+        time.sleep(0.05)
+
+
 def _reassign(bootstrap: str, topic: str, replicas: Callable[[PartitionState], list[int]]) -> None:
     from kafka import TopicPartition
     from kafka.admin import KafkaAdminClient
 
-    states = admin.partition_states(bootstrap)[topic]
+    states = admin.states_of(bootstrap, topic)
     client = KafkaAdminClient(bootstrap_servers=bootstrap.split(","))
     try:
         client.alter_partition_reassignments(
