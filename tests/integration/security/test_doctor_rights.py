@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
 from aioproducer.doctor import SetupReport, check_setup
 from aioproducer.testing.secure import SecureCluster
 from tests.integration.security.conftest import CreateTopic
-from tests.integration.security.test_authorization import denied, rule
+from tests.integration.security.rules import denied, rule
 from tests.integration.security.test_logins import login
 
 pytestmark = pytest.mark.own_cluster
@@ -23,19 +23,23 @@ async def seen_by_alice(
     holds: Callable[[SetupReport], object],
     transactional_id: str | None = None,
 ) -> SetupReport:
-    """Check until the brokers have learnt of a rule."""
+    """Check until the report has what is waited for."""
     settings = {
         "bootstrap.servers": secure.bootstrap("SASLP"),
         "compression.type": "gzip",
         "transactional.id": transactional_id,
         **login(secure, "SASL_PLAINTEXT", "SCRAM-SHA-256"),
     }
-    for _ in range(50):
-        report = await check_setup(settings, [topic])
-        if holds(report):
-            return report
-        await asyncio.sleep(0.1)
-    raise AssertionError("the rule never took effect")
+    return await seen(settings, topic, holds)
+
+
+async def seen(
+    settings: Mapping[str, object], topic: str, holds: Callable[[SetupReport], object]
+) -> SetupReport:
+    async with asyncio.timeout(180):
+        while not holds(report := await check_setup(settings, [topic])):
+            await asyncio.sleep(0.1)
+    return report
 
 
 # Where any rule is about a resource, what no rule allows is denied.
@@ -111,6 +115,6 @@ async def test_every_broker_is_asked_over_tls(
         settings.update(login(secure, "SASL_SSL", "SCRAM-SHA-512"))
     else:
         settings.update(security_protocol="SSL", ssl_truststore_location=str(secure.ca_file))
-    report = await check_setup(settings, [topic])
-    assert report.is_complete, report.unchecked
+    # The coordinator of a new transactional id may have to be made first.
+    report = await seen(settings, topic, lambda report: report.is_complete)
     assert "transactional-id-in-use" in report.checked

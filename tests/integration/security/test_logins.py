@@ -50,7 +50,7 @@ async def test_records_arrive_over_each_mechanism(
     async with AsyncProducer(servers, **login(secure, protocol, mechanism)) as producer:
         for number in range(200):
             producer.send(topic, b"%d" % number, key=b"%d" % number)
-        await producer.flush(30)
+        await producer.flush(180)
     records = await read_topic_async(secure.bootstrap_servers, topic)
     assert {record.value for record in records} == {b"%d" % number for number in range(200)}
     assert len(records) == 200

@@ -32,7 +32,7 @@ Options = dict[str, Any]
 async def refusal_of(
     secure: SecureCluster, listener: str, kind: type[ProducerError], **options: Any
 ) -> ProducerError:
-    options = {"max_block_ms": 40_000, **options}
+    options = {"max_block_ms": 200_000, **options}
     async with AsyncProducer(secure.bootstrap(listener), **options) as producer:
         with pytest.raises(kind) as refusal:
             await producer.send("anything", b"v")
@@ -96,8 +96,8 @@ async def test_each_refusal_is_fast_final_and_says_what_to_change(secure: Secure
         assert "127.0.0.1:" in str(error), what
         assert not error.retriable, what
         assert "wr0ng" not in str(error), what
-        # Long before the forty seconds that a record may wait.
-        assert time.monotonic() - started < 20, what
+        # Long before the two hundred seconds that a record may wait.
+        assert time.monotonic() - started < 100, what
 
 
 async def test_what_might_be_a_broker_in_trouble_waits_but_says_what_it_may_be(
@@ -108,11 +108,23 @@ async def test_what_might_be_a_broker_in_trouble_waits_but_says_what_it_may_be(
         ("SASLS", tls(secure), "is it a SASL listener?"),
         ("SASLP", tls(secure), "closed during the TLS handshake: is the listener one without TLS?"),
     ]
-    results = await asyncio.gather(
-        *(refusal_of(secure, name, MetadataTimeoutError, **options) for name, options, _ in waits)
+    await asyncio.gather(
+        *(_is_told_while_waiting(secure, name, words, options) for name, options, words in waits)
     )
-    for error, (_, _, words) in zip(results, waits, strict=True):
-        assert words in str(error)
+
+
+async def _is_told_while_waiting(
+    secure: SecureCluster, listener: str, words: str, options: Options
+) -> None:
+    """Let records wait for some seconds each, until a connection has been tried meanwhile."""
+    options = {"max_block_ms": 3000, **options}
+    told = ""
+    async with AsyncProducer(secure.bootstrap(listener), **options) as producer:
+        async with asyncio.timeout(200):
+            while words not in told:
+                with pytest.raises(MetadataTimeoutError) as refusal:
+                    await producer.send("anything", b"v")
+                told = str(refusal.value)
 
 
 async def test_new_credentials_let_the_same_producer_in(

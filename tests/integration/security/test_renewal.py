@@ -14,49 +14,51 @@ from aioproducer.testing.secure import SecureCluster
 from tests.integration.security.conftest import CreateTopic
 from tests.integration.security.test_logins import login
 
-pytestmark = pytest.mark.own_cluster
+pytestmark = [pytest.mark.own_cluster, pytest.mark.timeout(900)]
 
-SECONDS = 22.0
-"""Two renewals on each connection."""
+RENEWALS, PATIENCE = 2, 300.0
+"""On each connection, and how long they may take: ten seconds each, where nothing is slow."""
 PARTITIONS = 4
 
 
 async def produce(
     secure: SecureCluster, topic: str, listener: str, **options: Any
 ) -> tuple[list[int], bool]:
-    """Send numbers for a while; returns how many by partition, and if all connections stayed."""
-    loop = asyncio.get_running_loop()
+    """Send numbers until logins were renewed; returns how many by partition, and if all connections
+    stayed."""
     counts = [0] * PARTITIONS
     async with AsyncProducer(
         secure.bootstrap(listener), linger_ms=5, batch_size=4096, **options
     ) as producer:
-        await producer.warm_up([topic], timeout=20)
+        await producer.warm_up([topic], timeout=120)
         engine = producer._engine
         assert engine is not None
         connections = {
-            node: manager._connection for node, manager in engine.cluster.managers().items()
+            node: manager._connection
+            for node, manager in engine.cluster.managers().items()
+            if node >= 0
         }
         deliveries = []
-        end = loop.time() + SECONDS
-        while loop.time() < end:
-            for partition in range(PARTITIONS):
-                value = b"%d" % counts[partition]
-                deliveries.append(producer.send(topic, value, partition=partition))
-                counts[partition] += 1
-            await asyncio.sleep(0.002)
+        renewals = RENEWALS * len(connections)
+        async with asyncio.timeout(PATIENCE):
+            while producer.metrics().successful_reauthentication_total < renewals:
+                for _ in range(100):
+                    for partition in range(PARTITIONS):
+                        value = b"%d" % counts[partition]
+                        deliveries.append(producer.send(topic, value, partition=partition))
+                        counts[partition] += 1
+                    await asyncio.sleep(0.002)
         await asyncio.gather(*deliveries)
         # They live longer than their first login, by renewing it. A renewal has about a second, so
         # a machine that stands still for that long may lose one, and its records go again.
         survived = [
-            engine.cluster.managers()[node]._connection is connection
+            (manager := engine.cluster.managers().get(node)) is not None
+            and manager._connection is connection
             for node, connection in connections.items()
-            if node >= 0
         ]
-        assert any(survived)
         assert engine.ledger.records_retried == 0 or not all(survived)
         metrics = producer.metrics()
         assert 0 < metrics.successful_authentication_total <= metrics.connection_creation_total
-        assert metrics.successful_reauthentication_total > 0
         assert metrics.failed_reauthentication_total == 0 or not all(survived)
         assert metrics.reauthentication_latency_avg > 0
     return counts, all(survived)

@@ -30,7 +30,7 @@ async def test_everything_arrives_whatever_is_acknowledged(
         for number in range(count):
             producer.send(topic, b"%06d" % number + b"." * 500)
             await producer.drain()
-        await producer.flush(60)
+        await producer.flush(180)
     # Without acknowledgements the log may end a moment after flush() has.
     for _ in range(100):
         records = await read_topic_async(secure.bootstrap_servers, topic)

@@ -12,7 +12,9 @@ from aioproducer.testing.java_cluster import JavaCluster
 from aioproducer.testing.judge import Isolation, ReadRecord, end_offsets, read_topic_async
 
 TOOL = "org.apache.kafka.tools.TransactionsCommand"
-_MARKER_SECONDS = 30.0
+_MARKER_SECONDS = 120.0
+_OPEN_MS = 300_000
+"""Longer than a transaction of any test is open, however slow the machine."""
 
 
 def new_id() -> str:
@@ -23,6 +25,7 @@ def new_producer(bootstrap: str, **options: Any) -> AsyncProducer[bytes, bytes]:
     """A producer with a transactional id that nobody else has, unless one is given."""
     options.setdefault("transactional_id", new_id())
     options.setdefault("linger_ms", 0)
+    options.setdefault("transaction_timeout_ms", _OPEN_MS)
     return AsyncProducer(bootstrap, **options)
 
 
@@ -61,8 +64,19 @@ def _wait_until_settled(bootstrap: str, topic: str, timeout: float) -> None:
         time.sleep(0.02)
 
 
-def hanging_transactions(cluster: JavaCluster) -> list[str]:
-    """The lines in which Kafka's tool names transactions that no coordinator knows to be open."""
+def hanging_transactions(cluster: JavaCluster, timeout: float = _MARKER_SECONDS) -> list[str]:
+    """The lines in which Kafka's tool names transactions that no coordinator knows to be open.
+
+    It asks brokers first and coordinators then, and takes one whose markers come in between for
+    such a one. Those that hang do so for ever.
+    """
+    deadline = time.monotonic() + timeout
+    while (found := _hanging_now(cluster)) and time.monotonic() < deadline:
+        time.sleep(1)
+    return found
+
+
+def _hanging_now(cluster: JavaCluster) -> list[str]:
     found = []
     for node_id in cluster.node_ids:
         output = cluster.run_tool(

@@ -102,7 +102,8 @@ async def test_closing_a_fenced_producer_is_quick_and_harms_nobody(
     async with new_producer(bootstrap, transactional_id=transactional_id) as newer:
         newer.begin_transaction()
         await newer.send(name, b"newer")
-        async with asyncio.timeout(10):
+        # Far less than the two minutes that its close may take.
+        async with asyncio.timeout(60):
             await older.close()
         await newer.commit_transaction()
     assert await visible(bootstrap, name) == [b"newer"]
@@ -113,7 +114,9 @@ import asyncio, sys
 from aioproducer import AsyncProducer, ProducerError
 
 async def main(bootstrap, transactional_id, topic):
-    producer = AsyncProducer(bootstrap, transactional_id=transactional_id, linger_ms=0)
+    producer = AsyncProducer(
+        bootstrap, transactional_id=transactional_id, transaction_timeout_ms=300_000, linger_ms=0
+    )
     await producer.start()
     producer.begin_transaction()
     await producer.send(topic, b"before the pause")
@@ -145,12 +148,12 @@ async def test_a_process_that_was_frozen_wakes_up_fenced(
     )  # fmt: skip
     assert process.stdin is not None and process.stdout is not None
     try:
-        assert await asyncio.wait_for(process.stdout.readline(), 30) == b"open\n"
+        assert await asyncio.wait_for(process.stdout.readline(), 120) == b"open\n"
         process.send_signal(signal.SIGSTOP)
         async with new_producer(bootstrap, transactional_id=transactional_id) as successor:
             await _commit_one(successor, name, b"successor")
             process.send_signal(signal.SIGCONT)
-            output, _ = await asyncio.wait_for(process.communicate(b"go on\n"), 60)
+            output, _ = await asyncio.wait_for(process.communicate(b"go on\n"), 240)
             await _commit_one(successor, name, b"successor again")
     finally:
         if process.returncode is None:

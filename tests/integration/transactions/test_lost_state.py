@@ -20,17 +20,17 @@ from typing import TypeAlias
 import pytest
 
 from aioproducer import AsyncProducer
-from aioproducer.testing.admin import connect, partition_states
+from aioproducer.testing.admin import connect, states_of
 from aioproducer.testing.kraft import KraftCluster
 from tests.integration.transactions.helpers import new_id, new_producer, visible, written
 
-pytestmark = pytest.mark.own_cluster
+pytestmark = [pytest.mark.own_cluster, pytest.mark.timeout(900)]
 
 STATE_TOPIC = "__transaction_state"
 Producers: TypeAlias = dict[str, AsyncProducer[bytes, bytes]]
 """By the topic that each writes."""
 
-ROUNDS, PATIENCE = 3, 100.0
+ROUNDS, PATIENCE = 5, 150.0
 QUORUM = "org.apache.kafka.tools.MetadataQuorumCommand"
 
 
@@ -150,14 +150,14 @@ def _coordinate(cluster: KraftCluster, awake: str, *replicas: int) -> None:
 
     deadline = time.monotonic() + PATIENCE
     answering = [node for node in cluster.node_ids if f":{cluster.node(node).port}" in awake]
-    admin = KafkaAdminClient(bootstrap_servers=awake.split(","))
+    admin = KafkaAdminClient(bootstrap_servers=awake.split(","), bootstrap_timeout_ms=90_000)
     try:
         # Any node hands it on to the controller; metadata may name the frozen one for it.
         admin._controller_id = answering[0]
         admin.alter_partition_reassignments({Partition(STATE_TOPIC, 0): list(replicas)})
     finally:
         admin.close()
-    while partition_states(awake)[STATE_TOPIC][0].leader != replicas[0]:
+    while states_of(awake, STATE_TOPIC)[0].leader != replicas[0]:
         assert time.monotonic() < deadline, "the coordinator did not move"
         client = connect(awake)
         if client.list_topics(timeout=10).controller_id in answering:

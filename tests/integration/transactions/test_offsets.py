@@ -32,12 +32,12 @@ class ConfluentMember:
             client_config(
                 bootstrap, **{
                     "group.id": group, "enable.auto.commit": False,
-                    "auto.offset.reset": "earliest", "session.timeout.ms": 6000, **more,
+                    "auto.offset.reset": "earliest", **more,
                 }
             )
         )  # fmt: skip
         self.consumer.subscribe([topic])
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not self.consumer.assignment():
             assert time.monotonic() < deadline
             self.consumer.poll(0.1)
@@ -62,9 +62,9 @@ class KafkaPythonMember:
 
         self.consumer = KafkaConsumer(
             topic, bootstrap_servers=bootstrap.split(","), group_id=group,
-            enable_auto_commit=False, auto_offset_reset="earliest",
+            enable_auto_commit=False, auto_offset_reset="earliest", bootstrap_timeout_ms=90_000,
         )  # fmt: skip
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not self.consumer.assignment():
             assert time.monotonic() < deadline
             self.consumer.poll(timeout_ms=100)
@@ -151,11 +151,11 @@ async def test_aiokafkas_consumer_is_taken_as_it_is(bootstrap: str, topic: Topic
     name, group = topic(), new_id()
     consumer = AIOKafkaConsumer(
         name, bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False,
-        auto_offset_reset="earliest",
+        auto_offset_reset="earliest", session_timeout_ms=45_000,
     )  # fmt: skip
     await consumer.start()
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not consumer.assignment():
                 await consumer.getmany(timeout_ms=50)
         await _moves_with_the_transaction(

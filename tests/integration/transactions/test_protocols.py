@@ -29,6 +29,7 @@ from aioproducer.errors import (
     TransactionalIdAuthorizationFailedError,
 )
 from aioproducer.testing.admin import connect
+from aioproducer.testing.cluster import wait_until
 from aioproducer.testing.judge import dump_log
 from aioproducer.testing.kraft import KraftCluster
 from aioproducer.testing.proxy import Drop, FaultProxy, Frame
@@ -40,7 +41,7 @@ from tests.integration.transactions.helpers import (
     written,
 )
 
-pytestmark = pytest.mark.own_cluster
+pytestmark = [pytest.mark.own_cluster, pytest.mark.timeout(900)]
 
 ADD_PARTITIONS, ADD_OFFSETS, END_TXN, PRODUCE, INIT_PRODUCER_ID = 24, 25, 26, 0, 22
 
@@ -54,7 +55,7 @@ def cluster() -> Iterator[KraftCluster]:
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "allow.everyone.if.no.acl.found": "true",
             "transaction.abort.timed.out.transaction.cleanup.interval.ms": "200",
-            "transaction.max.timeout.ms": "60000",
+            "transaction.max.timeout.ms": "300000",
         },
     ) as started:
         yield started
@@ -83,6 +84,13 @@ def finalize(cluster: KraftCluster, version: int, direction: str) -> None:
 def protocol_of(producer: AsyncProducer[bytes, bytes]) -> TransactionProtocol:
     assert producer._engine is not None and producer._engine.transactions is not None
     return producer._engine.transactions.scope.protocol
+
+
+async def _until_new_producers_follow(bootstrap: str, protocol: TransactionProtocol) -> None:
+    while True:
+        async with new_producer(bootstrap) as producer:
+            if protocol_of(producer) is protocol:
+                return
 
 
 async def _commit_one(producer: AsyncProducer[bytes, bytes], topic: str, value: bytes) -> None:
@@ -152,7 +160,7 @@ async def test_the_older_instance_is_fenced_under_the_old_protocol(
 
 async def _overdue(bootstrap: str, name: str) -> None:
     """The brokers abort what stays open too long; readers go on, the producer is told."""
-    async with new_producer(bootstrap, transaction_timeout_ms=500) as producer:
+    async with new_producer(bootstrap, transaction_timeout_ms=3000) as producer:
         producer.begin_transaction()
         await producer.send(name, b"lost")
         # Settled: the brokers ended it, with nobody's help.
@@ -175,7 +183,7 @@ async def test_a_transaction_open_for_too_long_is_aborted_by_the_brokers(
 async def test_a_transaction_timeout_that_the_brokers_do_not_allow_is_told_by_start(
     bootstrap: str,
 ) -> None:
-    producer = new_producer(bootstrap, transaction_timeout_ms=120_000)
+    producer = new_producer(bootstrap, transaction_timeout_ms=300_001)
     with pytest.raises(InvalidTransactionTimeoutError) as caught:
         await producer.start()
     assert caught.value.what_next
@@ -209,13 +217,19 @@ async def denied(bootstrap: str, kind: str, name: str, operation: str) -> AsyncI
         for done in client.delete_acls([AclBindingFilter(*where, *what)]).values():
             done.result()
 
+    def is_known() -> bool:
+        # The one node answers from what it decides by.
+        return bool(client.describe_acls(AclBindingFilter(*where, *what)).result())
+
     await asyncio.to_thread(add)
-    await asyncio.sleep(0.3)
+    await asyncio.to_thread(wait_until, is_known, 120, "the node knows of it")
     try:
         yield
     finally:
         await asyncio.to_thread(remove)
-        await asyncio.sleep(0.3)
+        await asyncio.to_thread(
+            wait_until, lambda: not is_known(), 120, "the node knows of it no more"
+        )
 
 
 async def _topic_is_denied(bootstrap: str, name: str, open_topic: str) -> None:
@@ -271,16 +285,17 @@ async def test_an_abort_before_the_first_partition_was_added_ends_well(
 
     async with (
         FaultProxy(bootstrap) as proxy,
-        new_producer(proxy.bootstrap_servers, request_timeout_ms=500) as producer,
+        new_producer(proxy.bootstrap_servers, request_timeout_ms=2000) as producer,
     ):
         await _commit_one(producer, name, b"first")
         with pytest.raises(ZeroDivisionError):
             async with producer.transaction() as tx:
                 proxy.on_request = lose
                 tx.send(name, b"lost")
-                await asyncio.sleep(0.1)
+                async with asyncio.timeout(120):
+                    while not lost:
+                        await asyncio.sleep(0.01)
                 raise ZeroDivisionError
-        assert lost
         await _commit_one(producer, name, b"second")
     assert await visible(bootstrap, name) == [b"first", b"second"]
 
@@ -341,7 +356,7 @@ async def test_the_protocol_follows_the_cluster_between_transactions(
                 await producer.send(name, b"across, after " + direction.encode())
                 assert protocol_of(producer) is before
                 await producer.commit_transaction()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(240):
                 while protocol_of(producer).value != version:
                     await _commit_one(producer, name, b"on the way")
                     await asyncio.sleep(0.05)
@@ -374,6 +389,8 @@ async def test_the_new_protocol_keeps_every_promise_of_the_old_one_on_the_same_n
     cluster.create_topic(overdue)
     await asyncio.to_thread(finalize, cluster, 2, "upgrade")
     try:
+        async with asyncio.timeout(120):
+            await _until_new_producers_follow(bootstrap, TransactionProtocol.V2)
         await _topic_is_denied(bootstrap, name, other)
         await _overdue(bootstrap, overdue)
     finally:

@@ -106,8 +106,7 @@ async def test_cancelling_the_end_of_a_transaction_abandons_the_wait_only(
     async with FaultProxy(bootstrap) as proxy, new_producer(proxy.bootstrap_servers) as producer:
         producer.begin_transaction()
         await producer.send(name, b"first")
-        asked = _signal(proxy, END_TXN)
-        proxy.answers.clear()
+        asked = _holding(proxy, END_TXN)
         step = producer.commit_transaction if ending == "commit" else producer.abort_transaction
         task = asyncio.create_task(step())
         await asked.wait()
@@ -130,12 +129,11 @@ async def test_cancelling_the_exit_of_the_block_abandons_the_wait_only(
     name = topic()
     async with FaultProxy(bootstrap) as proxy, new_producer(proxy.bootstrap_servers) as producer:
         await _one(producer, name, b"zero")
-        asked = _signal(proxy, END_TXN)
+        asked = _holding(proxy, END_TXN)
 
         async def work() -> None:
             async with producer.transaction() as tx:
                 await tx.send(name, b"first")
-                proxy.answers.clear()
 
         task = asyncio.create_task(work())
         await asked.wait()
@@ -192,20 +190,8 @@ async def _one(producer: AsyncProducer[bytes, bytes], topic: str, value: bytes) 
         tx.send(topic, value)
 
 
-def _signal(proxy: FaultProxy, api: int) -> asyncio.Event:
-    """An event that is set when a request of that kind goes by."""
-    seen = asyncio.Event()
-
-    def look(frame: Frame) -> None:
-        if frame.api == api:
-            seen.set()
-
-    proxy.on_request = look
-    return seen
-
-
 def _holding(proxy: FaultProxy, api: int) -> asyncio.Event:
-    """As `_signal`, and from the first such request on answers are held back."""
+    """An event that is set by the first request of that kind; answers are held back from then."""
     seen = asyncio.Event()
 
     def look(frame: Frame) -> None:

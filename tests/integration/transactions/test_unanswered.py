@@ -11,12 +11,15 @@ import pytest
 from aioproducer import AsyncProducer, TransactionStateError, TransactionTimeoutError
 from aioproducer.testing.proxy import Cut, Drop, FaultProxy, Frame
 from tests.conftest import TopicFactory
+from tests.integration.committed import is_at
 from tests.integration.transactions.helpers import new_producer, visible
 
 END_TXN = 26
 FIND_COORDINATOR = 10
 INIT_PRODUCER_ID = 22
 TXN_OFFSET_COMMIT = 28
+_REQUEST_MS = 3000
+"""Far longer than the waits that are given up meanwhile."""
 
 
 class Thief:
@@ -37,7 +40,9 @@ async def behind_proxy(
 ) -> AsyncIterator[tuple[FaultProxy, AsyncProducer[bytes, bytes]]]:
     async with (
         FaultProxy(bootstrap) as proxy,
-        new_producer(proxy.bootstrap_servers, request_timeout_ms=1500, **options) as producer,
+        new_producer(
+            proxy.bootstrap_servers, request_timeout_ms=_REQUEST_MS, **options
+        ) as producer,
     ):
         yield proxy, producer
 
@@ -125,16 +130,21 @@ async def test_offsets_whose_answer_is_lost_are_committed_once(
 ) -> None:
     name = topic()
     async with behind_proxy(bootstrap) as (proxy, producer):
-        proxy.on_answer = Thief(TXN_OFFSET_COMMIT, 1)
+        # Its coordinator may have to be made first, and is at hand from then on.
+        async with producer.transaction() as tx:
+            await tx.send_offsets({(name, 0): 6}, "group-" + name)
+        proxy.on_answer = thief = Thief(TXN_OFFSET_COMMIT, 1)
         with pytest.raises(TransactionTimeoutError) as caught:
-            async with producer.transaction(timeout=0.3) as tx:
+            async with producer.transaction(timeout=0.8) as tx:
                 await tx.send_offsets({(name, 0): 7}, "group-" + name)
         assert "send_offsets" in str(caught.value)
+        assert not thief.left
         # It goes on where the block gave up waiting for it.
         await producer.abort_transaction()
         producer.begin_transaction()
         await producer.send_offsets_to_transaction({(name, 0): 8}, "group-" + name)
         await producer.commit_transaction()
+    await is_at(bootstrap, "group-" + name, name, 8)
 
 
 async def test_an_answer_that_is_merely_late_is_waited_for(
