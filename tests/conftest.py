@@ -237,3 +237,9 @@ async def _no_task_left() -> AsyncIterator[None]:
     assert not left, f"tasks left: {left}"
     # Unclosed transports and sockets say so when they are collected: here, not in a later test.
     gc.collect()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Leave all modules out of the collections after each test: most of their time went there."""
+    gc.collect()
+    gc.freeze()

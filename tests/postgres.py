@@ -6,7 +6,6 @@ import asyncio
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import time
 import uuid
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+from aioproducer.testing.java_cluster import free_ports
 from aioproducer.testing.supervision import Supervisor, tail
 
 NAMED = "DATABASE_URL"
@@ -93,8 +93,7 @@ def _start(supervisor: Supervisor, programs: Path) -> str:
     )  # fmt: skip
     if made.returncode:
         raise AssertionError(f"initdb failed:\n{made.stdout}{made.stderr}")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    (port,) = free_ports(1)
     log = supervisor.directory / "postgres.log"
     server = supervisor.spawn(
         [*prefix, programs / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port),
@@ -102,7 +101,7 @@ def _start(supervisor: Supervisor, programs: Path) -> str:
         log, cwd=place,
     )  # fmt: skip
     url = f"postgresql://tests@127.0.0.1:{port}/postgres"
-    for _ in range(600):
+    for _ in range(2400):
         if server.poll() is not None:
             break
         try:

@@ -34,7 +34,7 @@ def _told(pure: str) -> list[str]:
     environment["PYTHONPATH"] = os.pathsep.join([str(PACKAGE.parent), *sys.path])
     command = [sys.executable, "-c", _TELL]
     run = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=60, check=True
+        command, env=environment, capture_output=True, text=True, timeout=250, check=True
     )
     return run.stdout.split()
 
@@ -66,7 +66,7 @@ def test_a_package_that_is_partly_compiled_runs_from_its_sources(tmp_path: Path)
     environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), *sys.path])
     code = "import aioproducer; print(aioproducer.__file__, aioproducer.accelerated)"
     run = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60,
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=250,
         cwd=tmp_path, check=True,
     )  # fmt: skip
     assert run.stdout.split() == [str(copy / "__init__.py"), "False"]

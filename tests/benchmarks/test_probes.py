@@ -60,6 +60,8 @@ async def test_callbacks_are_timed_and_collections_taken_off() -> None:
     loop = asyncio.get_running_loop()
     meter = HoldMeter(asyncio.current_task())
     done = loop.create_future()
+    # So that each collection has something to look through.
+    ballast = [[number] for number in range(200_000)]
 
     def spin() -> None:
         for _ in range(3):
@@ -75,6 +77,7 @@ async def test_callbacks_are_timed_and_collections_taken_off() -> None:
     assert len(meter.held) >= 2
     assert len(meter.collections) >= 3
     assert max(meter.held) < sum(meter.collections)
+    assert len(ballast) == 200_000
 
 
 async def test_the_steps_of_the_load_are_its_own() -> None:

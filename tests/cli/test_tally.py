@@ -6,10 +6,19 @@ import time
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from aioproducer.cli.tally import Tally, as_dict, story_lines, summary_lines
 from aioproducer.errors import DeliveryTimeoutError
 from aioproducer.records import RecordMetadata
 from aioproducer.story import Explanation, Step
+
+NOW = 1_000.0
+
+
+@pytest.fixture(autouse=True)
+def standing_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "perf_counter", lambda: NOW)
 
 
 class Done:
@@ -42,7 +51,7 @@ def tally_of(*seconds: float, keep: int = 0) -> Tally:
     tally = Tally(keep)
     for number, each in enumerate(seconds):
         done: Any = Done(str(number))
-        tally.settle(time.perf_counter() - each, done)
+        tally.settle(NOW - each, done)
     return tally
 
 

@@ -10,7 +10,7 @@ import pytest
 from aioproducer import BufferExhaustedError, ProducerClosedError
 from aioproducer.patterns.handover import Handover
 
-SOON = 30.0
+SOON = 120.0
 
 
 def handover(most_items: int = 3, most_bytes: int = 1000) -> tuple[Handover[Any], list[None]]:
@@ -26,7 +26,7 @@ def in_thread(work: Any) -> threading.Thread:
 
 def wait_until_in_line(queue: Handover[Any], count: int) -> None:
     until = threading.Event()
-    for _ in range(10_000):
+    for _ in range(60_000):
         if len(queue._line) == count:
             return
         until.wait(0.001)

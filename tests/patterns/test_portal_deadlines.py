@@ -64,7 +64,7 @@ def test_one_that_comes_later_and_is_due_later_is_not_forgotten() -> None:
         second = portal.send("t", b"c", timeout=0.05)
         assert isinstance(first.exception(SOON), DeliveryTimeoutError)
         assert isinstance(second.exception(SOON), DeliveryTimeoutError)
-        assert waiting(portal) == set()
+        until(lambda: waiting(portal) == set())
 
 
 def test_a_record_that_the_loop_has_taken_has_the_producer_s_clock() -> None:
@@ -73,7 +73,7 @@ def test_a_record_that_the_loop_has_taken_has_the_producer_s_clock() -> None:
     with portal_of(producer) as portal:
         future = portal.send("t", b"a", timeout=SOON)
         until(lambda: len(producer.sent) == 1)
-        assert waiting(portal) == set()
+        until(lambda: waiting(portal) == set())
         assert 0 < producer.sent[0][3]["timeout"] <= SOON
         assert not future.done()
 
@@ -87,7 +87,7 @@ def test_one_that_was_cancelled_is_nobody_s_concern() -> None:
         assert portal.send("t", b"b", timeout=SOON).cancel()
         late = portal.send("t", b"c", timeout=0.01)
         assert isinstance(late.exception(SOON), DeliveryTimeoutError)
-        assert waiting(portal) == set()
+        until(lambda: waiting(portal) == set())
 
 
 def test_a_portal_of_a_running_producer_leaves_no_timer() -> None:

@@ -45,7 +45,7 @@ def portal_of(producer: StubProducer, **options: Any) -> Iterator[ThreadPortal[A
 
 def until(condition: Callable[[], bool]) -> None:
     pause = threading.Event()
-    for _ in range(30_000):
+    for _ in range(60_000):
         if condition():
             return
         pause.wait(0.001)
@@ -113,7 +113,7 @@ def test_a_burst_wakes_the_loop_once() -> None:
         loop = session._loop
         assert loop is not None
         go, wakes = threading.Event(), []
-        asyncio.run_coroutine_threadsafe(_hold_up(go), loop)
+        hold_up(loop, go)
         original = loop.call_soon_threadsafe
         loop.call_soon_threadsafe = lambda *a, **k: (wakes.append(a), original(*a, **k))[1]  # type: ignore[method-assign]
         futures = [portal.send("t", b"v") for _ in range(1000)]
@@ -123,8 +123,16 @@ def test_a_burst_wakes_the_loop_once() -> None:
         assert len(wakes) == 1
 
 
-async def _hold_up(go: threading.Event) -> None:
-    go.wait(SOON)
+def hold_up(loop: asyncio.AbstractEventLoop, go: threading.Event) -> None:
+    """Have the loop stand still until ``go``; it does when this returns."""
+    held = threading.Event()
+
+    async def stand_still() -> None:
+        held.set()
+        go.wait(SOON)
+
+    asyncio.run_coroutine_threadsafe(stand_still(), loop)
+    assert held.wait(SOON)
 
 
 def test_a_bytearray_may_be_used_again_at_once() -> None:
@@ -280,7 +288,7 @@ def test_a_record_that_is_cancelled_before_the_loop_took_it_is_never_sent() -> N
         assert portal._session is not None
         loop = portal._session._loop
         assert loop is not None
-        asyncio.run_coroutine_threadsafe(_hold_up(go), loop)
+        hold_up(loop, go)
         kept, gone = portal.send("t", b"kept"), portal.send("t", b"gone")
         assert gone.cancel()
         go.set()

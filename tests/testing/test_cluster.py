@@ -22,7 +22,7 @@ class SlowCluster(KafkaCluster):
 
     def start(self) -> None:
         self.starting.set()
-        self.may_start.wait(10)
+        self.may_start.wait(120)
         self.calls.append("start")
 
     def stop(self) -> None:
@@ -44,7 +44,7 @@ async def test_the_block_runs_between_start_and_stop() -> None:
 async def test_a_cancelled_start_is_waited_for_and_ended() -> None:
     cluster = SlowCluster()
     entering = asyncio.ensure_future(cluster.__aenter__())
-    await asyncio.to_thread(cluster.starting.wait, 10)
+    await asyncio.to_thread(cluster.starting.wait, 120)
     entering.cancel()
     cluster.may_start.set()
     with pytest.raises(asyncio.CancelledError):

@@ -68,7 +68,7 @@ print(RecordMetadata._fields)
 
 def test_without_aiokafka_everything_is_there_all_the_same() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", _WITHOUT], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", _WITHOUT], capture_output=True, text=True, timeout=250, check=False
     )
 
     fields: Any = aiokafka.structs.RecordMetadata._fields

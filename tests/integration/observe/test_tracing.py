@@ -58,7 +58,10 @@ async def test_each_record_has_a_span_with_its_offset_and_its_reader_the_context
 
 
 @pytest.mark.core
-async def test_the_figures_of_a_real_producer_arrive(bootstrap: str, topic: TopicFactory) -> None:
+async def test_the_figures_of_a_real_producer_arrive(
+    bootstrap: str, topic: TopicFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aioproducer.observe.exporters.source._PATIENCE_S", 120.0)
     name, reader = topic(), InMemoryMetricReader()
     provider = MeterProvider([reader])
     async with AsyncProducer(bootstrap, client_id="api") as producer:

@@ -13,7 +13,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from aioproducer.observe.catalogue import METRICS, Kind
-from aioproducer.observe.exporters import otel_metrics
+from aioproducer.observe.exporters import otel_metrics, source
 from aioproducer.observe.exporters.opentelemetry import instrument
 from aioproducer.observe.exporters.otel_names import otel_name
 from aioproducer.observe.snapshot import MetricsSnapshot, NodeMetrics, TopicMetrics
@@ -53,7 +53,15 @@ class Producer:
         )
 
 
-async def test_every_metric_is_observed_in_base_units() -> None:
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is busy is no loop that does not answer."""
+    monkeypatch.setattr(source, "_PATIENCE_S", 120.0)
+
+
+async def test_every_metric_is_observed_in_base_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A collection takes no longer, however busy the machine.
+    monkeypatch.setattr(otel_metrics, "_SNAPSHOT_SECONDS", 300)
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader])
     producer = Producer()

@@ -140,8 +140,11 @@ async def test_a_producer_that_was_collected_is_forgotten() -> None:
         pass
 
 
-async def test_a_scrape_from_a_thread_reads_on_the_producer_s_own() -> None:
+async def test_a_scrape_from_a_thread_reads_on_the_producer_s_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Dictionaries that change meanwhile cannot be walked through from elsewhere."""
+    monkeypatch.setattr("aioproducer.observe.exporters.source._PATIENCE_S", 120.0)
     import threading
 
     registry = CollectorRegistry()

@@ -26,6 +26,12 @@ class Producer:
         return MetricsSnapshot(client_id="me")
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is busy is no loop that does not answer."""
+    monkeypatch.setattr("aioproducer.observe.exporters.source._PATIENCE_S", 120.0)
+
+
 async def test_on_its_own_thread_a_producer_is_asked_at_once() -> None:
     producer = Producer()
     assert Source(producer).snapshot() == MetricsSnapshot(client_id="me")
