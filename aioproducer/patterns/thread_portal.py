@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import itertools
 import logging
-import os
-import sys
 import threading
-import weakref
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from time import monotonic
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
@@ -19,7 +15,6 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 from aioproducer import (
     AsyncProducer,
     CloseReport,
-    ConfigurationError,
     DeliveryTimeoutError,
     FlushTimeoutError,
     Header,
@@ -29,8 +24,10 @@ from aioproducer import (
     ProducerTimeoutError,
     RecordMetadata,
 )
+from aioproducer.patterns import portal_process
 from aioproducer.patterns.portal_jobs import CallJob, CallLateError, PortalFuture, SendJob
 from aioproducer.patterns.portal_session import PortalSession
+from aioproducer.patterns.portal_thread import begin_thread, uvloop_factory
 
 logger = logging.getLogger("aioproducer")
 
@@ -84,10 +81,10 @@ class ThreadPortal(Generic[K, V]):
     ) -> None:
         self._make: Callable[[], AsyncProducer[K, V]] | None = make
         self._prepare(max_backlog, block_timeout, exit_timeout)
-        self._loop_factory = _uvloop() if uvloop else None
+        self._loop_factory = uvloop_factory() if uvloop else None
         # Made now, so that a wrong configuration is told here; started by the first use.
         self._producer: AsyncProducer[K, V] | None = make()
-        _portals.add(self)
+        portal_process.know(self)
 
     def _prepare(self, max_backlog: int, block_timeout: float | None, exit_timeout: float) -> None:
         if max_backlog < 1:
@@ -132,7 +129,7 @@ class ThreadPortal(Generic[K, V]):
         portal._session = session
         portal._serving = loop.create_task(session.live(), name=portal.name)
         portal._serving.add_done_callback(_ended_with(session))
-        _portals.add(portal)
+        portal_process.know(portal)
         return portal
 
     # Sending
@@ -356,13 +353,8 @@ class ThreadPortal(Generic[K, V]):
         assert self._make is not None
         producer, self._producer = self._producer, None
         session = PortalSession(producer or self._make(), self.name, self._max_backlog, owned=True)
-        thread = threading.Thread(
-            target=_live, args=(self, session, self._loop_factory), name=self.name, daemon=True
-        )
-        _in_use.add(self)
-        thread.start()
-        session.thread = thread
-        _close_when_a_child_process_ends(self)
+        portal_process.hold(self)
+        begin_thread(session, self._loop_factory, partial(portal_process.let_go, self))
         return session
 
     def _exit(self) -> None:
@@ -381,8 +373,7 @@ class ThreadPortal(Generic[K, V]):
         why = ProducerStateError(
             "this record was handed over before the fork: its parent process sends it"
         )
-        # Kept, for its end would reach for sockets that the parent has as well.
-        _left_behind.append(session)
+        portal_process.leave_behind(session)
         for job in session.jobs():
             job.future._leave_to_the_parent(why)
         if self._make is None and self._closed is None:
@@ -390,50 +381,6 @@ class ThreadPortal(Generic[K, V]):
                 "the loop of this portal is the parent process's",
                 what_next="Make a portal in this process: ThreadPortal(make) does so by itself.",
             )
-
-
-class _UntilTheEnd(ThreadPoolExecutor):
-    """Works here once the interpreter ends and starts no threads: names are to be resolved yet."""
-
-    def submit(self, fn: Callable[P, T], /, *arguments: P.args, **options: P.kwargs) -> Future[T]:
-        try:
-            return super().submit(fn, *arguments, **options)
-        except RuntimeError:
-            done: Future[T] = Future()
-            try:
-                done.set_result(fn(*arguments, **options))
-            except Exception as error:  # noqa: BLE001 - whoever waits for it gets it
-                done.set_exception(error)
-            return done
-
-
-def _live(
-    portal: ThreadPortal[Any, Any],
-    session: PortalSession[Any, Any],
-    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
-) -> None:
-    """Run the loop of a portal on its thread."""
-
-    async def main() -> None:
-        asyncio.get_running_loop().set_default_executor(_UntilTheEnd())
-        session.bind()
-        await session.live()
-
-    why: ProducerError = ProducerClosedError(f"{session.name} is closed")
-    try:
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
-            runner.run(main())
-    except ProducerError as error:
-        why = error
-    except BaseException as error:
-        # The futures have to know, and the log.
-        logger.error("[%s] its thread has died", session.name, exc_info=error)
-        why = ProducerClosedError(f"the thread of {session.name} has died: {error!r}")
-        why.__cause__ = error
-    finally:
-        # Before the end of this session, with which another one may begin.
-        _in_use.discard(portal)
-        session.end(why)
 
 
 def _ended_with(session: PortalSession[Any, Any]) -> Callable[[asyncio.Task[None]], None]:
@@ -453,78 +400,3 @@ def _left(deadline: float | None) -> float | None:
 
 def _size(value: object) -> int:
     return len(value) if isinstance(value, bytes | str) else 0
-
-
-def _uvloop() -> Callable[[], asyncio.AbstractEventLoop]:
-    try:
-        from uvloop import new_event_loop
-    except ImportError:
-        raise ConfigurationError(
-            'uvloop is not installed: pip install "aioproducer[uvloop]"'
-        ) from None
-    made: Callable[[], asyncio.AbstractEventLoop] = new_event_loop
-    return made
-
-
-# Every portal of this process, for its end and for its children.
-_portals: weakref.WeakSet[ThreadPortal[Any, Any]] = weakref.WeakSet()
-# Those with a thread: a program that has let go of one has records in it all the same.
-_in_use: set[ThreadPortal[Any, Any]] = set()
-_left_behind: list[PortalSession[Any, Any]] = []
-
-
-class _Parked(threading.local):
-    """The loops that stand still while this thread forks."""
-
-    def __init__(self) -> None:
-        self.go_on: list[threading.Event] = []
-
-
-_parked = _Parked()
-
-
-def _park_all() -> None:
-    for portal in list(_portals):
-        session = portal._session
-        if session is not None and session.owned and not session.ended.is_set():
-            go_on = session.park()
-            if go_on is not None:
-                _parked.go_on.append(go_on)
-
-
-def _go_on() -> None:
-    while _parked.go_on:
-        _parked.go_on.pop().set()
-
-
-def _exit_all() -> None:
-    for portal in list(_portals):
-        try:
-            portal._exit()
-        except ProducerError as error:
-            # The others still have records to deliver.
-            logger.error("[%s] %s", portal.name, error)
-
-
-def _leave_all_to_the_parent() -> None:
-    _parked.go_on.clear()
-    for portal in list(_portals):
-        portal._leave_to_the_parent()
-    _in_use.clear()
-
-
-def _close_when_a_child_process_ends(portal: ThreadPortal[Any, Any]) -> None:
-    """Processes of multiprocessing end without atexit; they have finalizers of their own."""
-    multiprocessing = sys.modules.get("multiprocessing")
-    if multiprocessing is not None and multiprocessing.parent_process() is not None:
-        from multiprocessing.util import Finalize
-
-        Finalize(portal, portal._exit, exitpriority=0)
-
-
-# Runs when all threads but daemons have ended: they have handed over what they had.
-atexit.register(_exit_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_park_all, after_in_parent=_go_on, after_in_child=_leave_all_to_the_parent
-    )

@@ -9,14 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from aioproducer import (
-    AsyncProducer,
-)
-from aioproducer.patterns import (
-    DeadLetter,
-    DeadLetters,
-    spool,
-)
+from aioproducer import AsyncProducer
+from aioproducer.patterns import DeadLetter, DeadLetters, spool
 from aioproducer.wire.record_batch import DecodedRecord
 from tests.fake_broker import FakeCluster
 from tests.fake_log import Verb

@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from aioproducer.observe.exporters.prometheus import ProducerCollector
-from tests.patterns.dead_letter_world import (
-    World,
-)
+from tests.patterns.dead_letter_world import World
 
 
 async def test_counts_show_in_the_snapshot_and_the_exporters(path: Path) -> None:

@@ -9,21 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from aioproducer import (
-    BufferExhaustedError,
-    DeadLetterError,
-)
+from aioproducer import BufferExhaustedError, DeadLetterError
 from aioproducer.errors import TopicAuthorizationFailedError
-from aioproducer.patterns import (
-    DeadLetter,
-    spool,
-)
+from aioproducer.patterns import DeadLetter, spool
 from aioproducer.patterns.spool_writer import SpoolWriter
-from tests.patterns.dead_letter_world import (
-    World,
-    left_in,
-    reports,
-)
+from tests.patterns.dead_letter_world import World, left_in, reports
 from tests.runtime.world import now, values_of
 
 # Where the topic cannot be had

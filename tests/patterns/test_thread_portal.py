@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import gc
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -26,7 +24,6 @@ from aioproducer import (
     WrongLoopError,
 )
 from aioproducer.patterns import ThreadPortal
-from aioproducer.patterns import thread_portal as module
 from tests.patterns.stub_producer import StubProducer
 
 SOON = 60.0
@@ -77,15 +74,6 @@ def test_a_record_of_a_thread_is_sent_in_the_loop_and_its_future_resolved() -> N
     assert 0 < options.pop("timeout") <= 50
     assert options == {"partition": 3, "timestamp_ms": 7, "headers": [("h", b"x")]}
     assert threading.get_ident() not in producer.threads
-
-
-def test_the_thread_begins_with_the_first_use_and_has_the_portal_s_name() -> None:
-    producer = StubProducer()
-    with portal_of(producer) as portal:
-        assert not producer.started.is_set()
-        portal.send("t", b"v").result(SOON)
-        assert portal.name in [thread.name for thread in threading.enumerate() if thread.daemon]
-    assert portal.name not in [thread.name for thread in threading.enumerate()]
 
 
 def test_records_of_many_threads_are_each_in_order_and_batched_into_few_turns() -> None:
@@ -271,12 +259,6 @@ def test_a_wrong_configuration_is_told_when_the_portal_is_made() -> None:
         ThreadPortal(partial(AsyncProducer, "localhost:9092", liner_ms=5))  # type: ignore[call-arg]
 
 
-def test_uvloop_that_is_not_there_is_named_with_its_extra(monkeypatch: Any) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "uvloop", None)
-    with pytest.raises(ConfigurationError, match=r"aioproducer\[uvloop\]"):
-        ThreadPortal(lambda: StubProducer(), uvloop=True)  # type: ignore[arg-type,return-value]
-
-
 # --- cancelling
 
 
@@ -387,44 +369,6 @@ def portal_send_elsewhere(portal: ThreadPortal[Any, Any]) -> Any:
     return futures[0]
 
 
-def test_one_that_the_program_has_let_go_of_still_delivers_at_its_end(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    producer = StubProducer()
-    monkeypatch.setattr(module, "_portals", weakref.WeakSet())
-    producer.hold = True
-
-    def use() -> Any:
-        portal: ThreadPortal[Any, Any] = ThreadPortal(lambda: producer)  # type: ignore[arg-type,return-value]
-        return portal.send("t", b"v")
-
-    future = use()
-    until(lambda: len(producer.held) == 1)
-    gc.collect()
-    module._exit_all()
-    assert future.result(SOON).topic == "t"
-    assert not module._in_use
-
-
-def test_one_that_does_not_end_leaves_the_others_their_end(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    producer = StubProducer()
-
-    class Stuck:
-        name = "stuck"
-
-        def _exit(self) -> None:
-            raise ProducerStateError("its event loop is held up")
-
-    with portal_of(producer) as portal:
-        portal.send("t", b"v")
-        monkeypatch.setattr(module, "_portals", [Stuck(), portal, Stuck()])
-        module._exit_all()
-        assert producer.closed_with
-    assert caplog.text.count("held up") == 2
-
-
 def test_closing_delivers_what_was_handed_over_and_refuses_the_rest() -> None:
     producer = StubProducer()
     with portal_of(producer) as portal:
@@ -490,24 +434,6 @@ def test_a_start_that_fails_fails_what_waits_and_the_next_use_tries_again() -> N
         assert portal.send("t", b"v").result(SOON).topic == "t"
 
 
-def test_a_thread_that_dies_resolves_every_future_with_the_cause(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    producer = StubProducer()
-    producer.hold = True
-
-    async def exit_(given: Any) -> None:
-        raise SystemExit(3)
-
-    with portal_of(producer) as portal:
-        future = portal.send("t", b"v")
-        with pytest.raises((ProducerClosedError, SystemExit)):
-            portal.run(exit_)
-        with pytest.raises(ProducerClosedError):
-            future.result(SOON)
-    assert "its thread has died" in caplog.text
-
-
 def test_waiting_in_the_loop_s_own_thread_is_refused_instead_of_hanging() -> None:
     producer = StubProducer()
     producer.hold = True
@@ -535,39 +461,6 @@ def test_waiting_in_the_loop_s_own_thread_is_refused_instead_of_hanging() -> Non
 
     assert len(words) == 6
     assert all("would never end" in each for each in words)
-
-
-def test_the_end_of_the_program_closes_within_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    producer = StubProducer()
-    with portal_of(producer, exit_timeout=7) as portal:
-        future = portal.send("t", b"v")
-        monkeypatch.setattr(module, "_portals", {portal})
-        module._exit_all()
-        assert future.done()
-        assert 0 < producer.closed_with[0] <= 7
-
-
-def test_the_loop_stands_still_while_the_process_forks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Amid an import its thread would leave half a module to the child."""
-    monkeypatch.setattr("aioproducer.patterns.portal_session._STAND_STILL", SOON)
-    producer = StubProducer()
-    with portal_of(producer) as portal:
-        portal.send("t", b"v").result(SOON)
-        monkeypatch.setattr(module, "_portals", {portal})
-        module._park_all()
-        future = portal.send("t", b"w")
-        assert (future.done(), len(producer.sent)) == (False, 1)
-        module._go_on()
-        future.result(SOON)
-
-
-def test_a_fork_in_the_loop_s_own_thread_waits_for_nobody() -> None:
-    async def fork(given: Any) -> int:
-        module._park_all()
-        return len(module._parked.go_on)
-
-    with portal_of(StubProducer()) as portal:
-        assert portal.run(fork) == 0
 
 
 # --- somebody else's producer
