@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aioproducer import AsyncProducer
 from aioproducer.cli.settings import SettingsError
@@ -37,6 +37,10 @@ _SAME = {
     "client.dns.lookup": "client.dns.lookup",
     "ssl.endpoint.identification.algorithm": "ssl.endpoint.identification.algorithm",
 }
+
+
+_Sent: TypeAlias = dict[tuple[int, int], tuple[DeadLetter, asyncio.Future[Any]]]
+"""By partition and offset of the letter."""
 
 
 class TopicReplay:
@@ -71,6 +75,8 @@ class TopicReplay:
         self._sure: dict[int, int] = {}
         self._maybe: dict[int, int] = {}
         self._ends: dict[int, int] = {}
+        # Raised once the positions of what was sent before it are kept.
+        self._broken: ProducerError | None = None
 
     async def run(self) -> ReplayReport:
         """Replay and return the report. Raises :exc:`SettingsError` for a topic that is not there.
@@ -100,6 +106,8 @@ class TopicReplay:
                 self._report.is_whole = False
             if not self._dry_run:
                 await asyncio.to_thread(self._commit, consumer, other)
+            if self._broken is not None:
+                raise self._broken
             if not self._report.is_whole or self._is_stopped():
                 break
 
@@ -138,25 +146,35 @@ class TopicReplay:
 
     async def _handle(self, messages: list[Message]) -> bool:
         """Send what is to be sent and wait for it; return whether to go on."""
-        sent: dict[tuple[int, int], tuple[DeadLetter, asyncio.Future[Any]]] = {}
+        sent: _Sent = {}
         wholes: list[Message] = []
-        for message in messages:
-            if (error := message.error()) is not None:
-                if error.code() != _confluent_kafka().KafkaError._PARTITION_EOF:
-                    raise ProducerError(f"the dead-letter topic cannot be read: {error}")
-                # Markers of transactions lie behind the last record, and are never read.
-                self._ends.pop(message.partition() or 0, None)
-                continue
-            wholes.append(message)
-            letter = self._chosen(message)
-            if letter is not None and not self._dry_run:
-                sent[_place(message)] = (letter, self._send(letter))
-                with suppress(ProducerTimeoutError):
-                    await self._producer.drain()
+        try:
+            for message in messages:
+                if not self._is_record(message):
+                    continue
+                letter = self._chosen(message)
+                if letter is not None:
+                    sent[_place(message)] = (letter, self._send(letter))
+                wholes.append(message)
+                if letter is not None:
+                    with suppress(ProducerTimeoutError):
+                        await self._producer.drain()
+        except ProducerError as error:
+            self._broken = error
         if sent:
             self._producer.expedite()
             await asyncio.wait([delivery for _, delivery in sent.values()])
         return self._settle(wholes, sent)
+
+    def _is_record(self, message: Message) -> bool:
+        """Return whether it is one, or only the end of a partition; raises what was not read."""
+        if (error := message.error()) is None:
+            return True
+        if error.code() != _confluent_kafka().KafkaError._PARTITION_EOF:
+            raise ProducerError(f"the dead-letter topic cannot be read: {error}")
+        # Markers of transactions lie behind the last record, and are never read.
+        self._ends.pop(message.partition() or 0, None)
+        return False
 
     def _chosen(self, message: Message) -> DeadLetter | None:
         """Return the letter to send, or count why there is none."""
@@ -185,11 +203,7 @@ class TopicReplay:
             timestamp_ms=record.timestamp_ms, headers=record.headers,
         )  # fmt: skip
 
-    def _settle(
-        self,
-        messages: list[Message],
-        sent: Mapping[tuple[int, int], tuple[DeadLetter, asyncio.Future[Any]]],
-    ) -> bool:
+    def _settle(self, messages: list[Message], sent: _Sent) -> bool:
         """Count, and move the positions up to the first that failed in each partition."""
         halted: set[int] = set()
         for message in messages:

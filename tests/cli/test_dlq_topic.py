@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, TopicPartition
 
-from aioproducer import AsyncProducer, DeliveryTimeoutError, Record, RecordMetadata
+from aioproducer import (
+    AsyncProducer,
+    DeliveryTimeoutError,
+    ProducerClosedError,
+    ProducerError,
+    Record,
+    RecordMetadata,
+)
 from aioproducer.cli.dlq_topic import TopicReplay, consumer_config
 from aioproducer.cli.settings import SettingsError
 from aioproducer.patterns import DeadLetter
@@ -40,6 +49,45 @@ class Message:
 
     def headers(self) -> Any:
         return list(self._record.headers) or None
+
+
+class Broken:
+    """Stands for what confluent-kafka gives where a fetch has failed."""
+
+    def error(self) -> KafkaError:
+        return KafkaError(KafkaError._MSG_TIMED_OUT)
+
+
+class Reader:
+    """Stands for a consumer of two partitions with four records each."""
+
+    def __init__(self, *messages: Any) -> None:
+        self._messages = list(messages)
+        self.committed_to: list[int] = []
+
+    def list_topics(self, topic: str, timeout: float) -> Any:
+        return SimpleNamespace(
+            topics={topic: SimpleNamespace(error=None, partitions={0: None, 1: None})}
+        )
+
+    def committed(self, places: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        return [TopicPartition(place.topic, place.partition, -1001) for place in places]
+
+    def get_watermark_offsets(self, place: TopicPartition, timeout: float) -> tuple[int, int]:
+        return 0, 4
+
+    def assign(self, places: list[TopicPartition]) -> None:
+        pass
+
+    def position(self, places: list[TopicPartition]) -> list[TopicPartition]:
+        return [TopicPartition(place.topic, place.partition, -1001) for place in places]
+
+    def consume(self, count: int, timeout: float) -> list[Any]:
+        messages, self._messages = self._messages, []
+        return messages
+
+    def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> None:
+        self.committed_to += [place.offset for place in offsets]
 
 
 class Target:
@@ -110,6 +158,36 @@ async def test_what_fails_may_be_gone_past() -> None:
     made = replay(Target(b"bad"), skip_failed=True)
     assert await handed(made, Message(0, letter(b"bad")), Message(1, letter(b"1")))
     assert made._sure[0] == 2
+
+
+async def test_an_error_amid_a_group_leaves_nothing_sent_to_be_sent_again() -> None:
+    """The positions of what was sent before it are kept, and nothing behind it is touched."""
+    target = Target()
+    made = replay(target)
+    reader = Reader(Message(0, letter(b"1")), Message(1, None), Broken(), Message(2, letter(b"2")))
+    consumer: Any = reader
+    with pytest.raises(ProducerError, match=r"cannot be read: .*_MSG_TIMED_OUT"):
+        await made._replay(consumer, consumer)
+    assert target.sent == [b"1"]
+    assert reader.committed_to == [2, 0]
+    assert (made._report.replayed, made._report.foreign) == (1, 1)
+
+
+async def test_a_producer_that_refuses_amid_a_group_leaves_nothing_to_be_sent_again() -> None:
+    """Also what it has taken before it said so."""
+
+    class Closing(Target):
+        async def drain(self) -> None:
+            raise ProducerClosedError("closed meanwhile")
+
+    target = Closing()
+    made = replay(target)
+    reader = Reader(Message(0, letter(b"1")), Message(1, letter(b"2")))
+    consumer: Any = reader
+    with pytest.raises(ProducerClosedError):
+        await made._replay(consumer, consumer)
+    assert target.sent == [b"1"]
+    assert reader.committed_to == [1, 0]
 
 
 async def test_those_in_doubt_have_a_position_of_their_own() -> None:
