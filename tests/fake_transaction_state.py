@@ -76,6 +76,17 @@ class Coordinated:
     timer: asyncio.TimerHandle | None = None
     # The protocol of the requests of the open transaction.
     protocols: set[int] = field(default_factory=set)
+    # What this coordinator has found in its log, and the next one may not find: partitions and
+    # groups, and from where the transaction was opened, if that is part of it.
+    unreplicated: set[tuple[str, int] | str] = field(default_factory=set)
+    opened_from: State | None = None
+    # What it did not find.
+    lost: set[tuple[str, int] | str] = field(default_factory=set)
+
+    def replicated(self) -> None:
+        """Note that something was written for good, and so everything before it."""
+        self.unreplicated.clear()
+        self.opened_from = None
 
 
 def is_its_id(coordinated: Coordinated, body: InitProducerIdRequest) -> bool:

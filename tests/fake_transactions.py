@@ -89,6 +89,9 @@ class FakeTransactions:
         # Error codes for the next requests of a kind, answered without doing anything.
         self.scripts: dict[ApiKey, deque[int]] = {}
         self.choose: Callable[[FakeBroker, Request], int] = lambda _, __: 0
+        # Whether a coordinator loses its place before what it writes is replicated (KIP-890 only);
+        # who says so has moved it. The next one finds it in its log, and answers from that.
+        self.lags: Callable[[Coordinated], bool] = lambda _: False
         self.violations: list[str] = []
 
     # What a test does to the cluster
@@ -122,6 +125,21 @@ class FakeTransactions:
             coordinated.state = State.COMPLETE_COMMIT if ended.commit else State.COMPLETE_ABORT
         coordinated.partitions.clear()
         coordinated.groups.clear()
+
+    def lose_end(self, coordinated: Coordinated) -> bool:
+        """Have a coordinator that lacks what is not replicated; return whether there was any."""
+        lost = set(coordinated.unreplicated)
+        for part in lost:
+            if isinstance(part, str):
+                del coordinated.groups[part]
+            else:
+                del coordinated.partitions[part]
+        coordinated.lost |= lost
+        if coordinated.opened_from is not None:
+            stop_timer(coordinated)
+            coordinated.state = coordinated.opened_from
+        coordinated.replicated()
+        return bool(lost)
 
     def group(self, group_id: str) -> FakeGroup:
         if group_id not in self.groups:
@@ -190,6 +208,7 @@ class FakeTransactions:
                 return 0
             return PRODUCER_FENCED
         coordinated.timeout_ms = body.transaction_timeout_ms
+        coordinated.replicated()
         # How the last one ended is forgotten: an EndTxn of the epoch before is no repetition.
         coordinated.state = State.EMPTY
         self._bump(coordinated, remember=renews)
@@ -206,7 +225,8 @@ class FakeTransactions:
         if code or not refused:
             known = all(self._is_open_in(body.producer_id, place) for place in asked)
             # What has records already is told again, in case the coordinator forgot it.
-            code = code or self._add(body.transactional_id, asked, protocol=None if known else 1)
+            if not code:
+                self._add(body.transactional_id, asked, protocol=None if known else 1)
             results = [(*place, _told(request, code)) for place in asked]
         else:
             results = [(*p, refused.get(p, OPERATION_NOT_ATTEMPTED)) for p in asked]
@@ -217,9 +237,11 @@ class FakeTransactions:
     ) -> bytes:
         body: AddOffsetsToTxnRequest = request.body
         code = code or self._check(broker, body.transactional_id, body)
-        known = body.group_id in self.of(body.transactional_id).groups
-        if not code and not known:
-            self._add_group(body.transactional_id, body.group_id, protocol=1)
+        if not code:
+            coordinated = self.of(body.transactional_id)
+            # What holds offsets already is told again, in case the coordinator forgot it.
+            known = body.group_id in coordinated.groups or body.group_id in coordinated.lost
+            self._add_group(body.transactional_id, body.group_id, protocol=None if known else 1)
         return transaction_wire.add_offsets_response(
             request.version, _told(request, code), throttle_ms
         )
@@ -298,7 +320,8 @@ class FakeTransactions:
             code = OUT_OF_ORDER_SEQUENCE
         if code or partition.holds(decoded) or not partition.takes(decoded):
             return code
-        if coordinated.epoch == decoded.producer_epoch and place not in coordinated.partitions:
+        is_added = place in coordinated.partitions or place in coordinated.lost
+        if coordinated.epoch == decoded.producer_epoch and not is_added:
             self.violations.append(f"{place} gets records and was never added")
         self._note_protocol(coordinated, 2 if version >= 12 else 1)
         return 0
@@ -319,7 +342,8 @@ class FakeTransactions:
         if coordinated.state in PREPARED:
             return CONCURRENT_TRANSACTIONS if implicit else NOT_ENOUGH_REPLICAS
         if implicit:
-            return self._add(coordinated.transactional_id, [place], protocol=2)
+            is_there = self._add(coordinated.transactional_id, [place], protocol=2)
+            return 0 if is_there else NOT_ENOUGH_REPLICAS
         if coordinated.state is not State.ONGOING or place not in coordinated.partitions:
             return TRANSACTION_ABORTABLE if version >= 11 else INVALID_TXN_STATE
         return 0
@@ -332,8 +356,8 @@ class FakeTransactions:
             return INVALID_PRODUCER_EPOCH if code == PRODUCER_FENCED else code
         if request.version >= 5:
             code = self._check_adding(coordinated)
-            if not code:
-                self._add_group(body.transactional_id, body.group_id, protocol=2)
+            if not code and not self._add_group(body.transactional_id, body.group_id, protocol=2):
+                return NOT_AVAILABLE
             return code
         if coordinated.state is not State.ONGOING or body.group_id not in coordinated.groups:
             return TRANSACTION_ABORTABLE if request.version >= 4 else INVALID_TXN_STATE
@@ -364,22 +388,30 @@ class FakeTransactions:
         partition = self._partition(*place)
         return partition is not None and partition.has_open_transaction(producer_id)
 
-    def _add(self, transactional_id: str, places: list[Any], *, protocol: int | None) -> int:
+    def _add(self, transactional_id: str, places: list[Any], *, protocol: int | None) -> bool:
+        """Add partitions; return whether they are in the log for good, or seem to be."""
         coordinated = self.of(transactional_id)
-        self._open(coordinated, protocol)
+        fresh = {place for place in places if place not in coordinated.partitions}
+        coordinated.lost -= fresh
+        opened_from = self._open(coordinated, protocol)
         for place in places:
             partition = self._partition(*place)
             assert partition is not None
             coordinated.partitions[place] = partition
-        return 0
+        return self._write(coordinated, fresh, opened_from, protocol)
 
-    def _add_group(self, transactional_id: str, group_id: str, *, protocol: int) -> None:
+    def _add_group(self, transactional_id: str, group_id: str, *, protocol: int) -> bool:
         coordinated = self.of(transactional_id)
-        self._open(coordinated, protocol)
+        fresh = {group_id} - coordinated.groups.keys()
+        coordinated.lost -= fresh
+        opened_from = self._open(coordinated, protocol)
         coordinated.groups[group_id] = self.group(group_id)
+        return self._write(coordinated, fresh, opened_from, protocol)
 
-    def _open(self, coordinated: Coordinated, protocol: int | None) -> None:
+    def _open(self, coordinated: Coordinated, protocol: int | None) -> State | None:
+        opened_from = None
         if coordinated.state is not State.ONGOING:
+            opened_from = coordinated.state
             coordinated.state = State.ONGOING
             coordinated.protocols = set()
             coordinated.timer = asyncio.get_running_loop().call_later(
@@ -387,11 +419,30 @@ class FakeTransactions:
             )
         if protocol is not None:
             self._note_protocol(coordinated, protocol)
+        return opened_from
+
+    def _write(
+        self,
+        coordinated: Coordinated,
+        fresh: set[Any],
+        opened_from: State | None,
+        protocol: int | None,
+    ) -> bool:
+        if not fresh:
+            # Answered from memory: nothing is written, nothing replicated.
+            return True
+        if protocol != 2 or not self.lags(coordinated):
+            coordinated.replicated()
+            return True
+        coordinated.unreplicated |= fresh
+        coordinated.opened_from = coordinated.opened_from or opened_from
+        return False
 
     def _note_protocol(self, coordinated: Coordinated, protocol: int) -> None:
         coordinated.protocols.add(protocol)
 
     def _bump(self, coordinated: Coordinated, *, remember: bool) -> None:
+        coordinated.lost.clear()
         coordinated.last_epoch = coordinated.epoch if remember else -1
         if coordinated.producer_id < 0 or coordinated.epoch >= LAST_EPOCH:
             coordinated.previous_id = coordinated.producer_id if remember else -1
@@ -415,9 +466,14 @@ class FakeTransactions:
         self, coordinated: Coordinated, *, commit: bool, renews: bool, by_client: bool
     ) -> None:
         stop_timer(coordinated)
+        coordinated.replicated()
         if commit and len(coordinated.protocols) > 1:
             # Before an abort a coordinator is told of everything that it may have forgotten.
             self.violations.append(f"{coordinated.transactional_id} mixes both protocols")
+        if by_client and coordinated.lost:
+            # Nobody ends them now, or the id's next transaction does.
+            lost = sorted(map(str, coordinated.lost))
+            self.violations.append(f"{coordinated.transactional_id} is ended without {lost}")
         producer_id, epoch = coordinated.producer_id, coordinated.epoch
         if renews:
             # The markers carry the next epoch, which fences what is still on its way.

@@ -75,7 +75,9 @@ class TransactionScope:
         # The refusal of the commit, when the coordinator knows nothing of the transaction.
         self.forgotten: ProducerError | None = None
         self._untold: list[tuple[TopicPartition, ...] | str] = []
-        # Whether a request was repeated that the brokers had passed on to the coordinator.
+        # Whether a request was repeated that the brokers had passed on to the coordinator, and
+        # whether it is still to be told because of that.
+        self.was_repeated = False
         self._distrusted = False
 
     # Events
@@ -99,7 +101,7 @@ class TransactionScope:
         self._in_doubt = None
         self.forgotten = None
         self._untold.clear()
-        self._distrusted = False
+        self.was_repeated = self._distrusted = False
 
     def fault(self, error: ProducerError) -> bool:
         """Note that something of the transaction failed; return whether it was whole before."""
@@ -268,7 +270,7 @@ class TransactionScope:
         It answers from what it finds in its log, replicated or not; one that is elected without
         that knows less than what is in the partitions.
         """
-        self._distrusted = self.protocol is TransactionProtocol.V2
+        self.was_repeated = self._distrusted = self.protocol is TransactionProtocol.V2
 
     def must_tell_again(self) -> bool:
         """Return whether the coordinator is to be told of everything before the end, once."""

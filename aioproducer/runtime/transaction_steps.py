@@ -231,16 +231,18 @@ class TransactionSteps:
         )
 
     def _may_be_forgotten(self, again: Again) -> bool:
-        """Return whether an abort may have another coordinator, which knows nothing of it.
+        """Return whether the end may have another coordinator, which knows too little of it.
 
-        Unlike a commit it would be accepted then, and end nothing (KIP-890).
+        Of nothing it would take an abort all the same (KIP-890), and of a part a commit as well. It
+        answered the telling from its memory, if it had not forgotten by then.
         """
         scope = self._scope
-        return (
-            scope.state is TransactionState.ABORTING
-            and scope.protocol is TransactionProtocol.V2
-            and leaves_end_in_doubt(again)
+        tells = scope.state is TransactionState.ABORTING or (
+            scope.state is TransactionState.COMMITTING
+            and scope.was_repeated
+            and scope.forgotten is None
         )
+        return tells and scope.protocol is TransactionProtocol.V2 and leaves_end_in_doubt(again)
 
     def _healed(
         self, renewed: ProducerIdentity | None, refusal: ProducerError

@@ -370,6 +370,49 @@ async def test_what_a_coordinator_forgot_stays_open_until_it_is_told() -> None:
     assert len(read_committed(cluster.topics["orders"].partitions[0]).aborted) == 1
 
 
+async def test_what_is_not_replicated_is_answered_from_and_may_be_lost() -> None:
+    """The coordinator after the next has a part of the transaction, which it would commit."""
+    cluster = cluster_of()
+    client = Client(cluster, 2)
+    client.init()
+    coordinated = cluster.transactions.of(ID)
+    assert client.produce(b"a", 0) == 0
+    assert not cluster.transactions.lose_end(coordinated)
+    cluster.transactions.lags = lambda _: True
+    assert client.produce(b"b", 1) == 19
+    assert client.produce(b"b", 1) == 0
+    assert client.add(0, 1) == [0, 0]
+    assert cluster.transactions.lose_end(coordinated)
+    assert (coordinated.state, coordinated.lost) == (State.ONGOING, {("orders", 1)})
+    assert client.end(commit=True) == 0
+    await settle()
+    assert [committed(cluster, 0), committed(cluster, 1)] == [[b"a"], []]
+    assert cluster.transactions.violations == [f"{ID} is ended without [\"('orders', 1)\"]"]
+
+
+async def test_a_transaction_whose_begin_was_lost_is_not_open() -> None:
+    cluster = cluster_of()
+    client = Client(cluster, 2)
+    client.init()
+    coordinated = cluster.transactions.of(ID)
+    cluster.transactions.lags = lambda _: True
+    assert client.produce(b"a", 0) == 19
+    assert client.produce(b"a", 0) == 0
+    assert client.commit_offsets(17, version=5) == 15
+    assert client.commit_offsets(17, version=5) == 0
+    assert cluster.transactions.lose_end(coordinated)
+    assert coordinated.state is State.EMPTY
+    assert client.end(commit=True) == 48
+    # What it is told again is written, and there for good.
+    assert client.add(0) == [0]
+    assert client.add_offsets() == 0
+    assert not cluster.transactions.lose_end(coordinated)
+    assert client.end(commit=True) == 0
+    await settle()
+    assert committed(cluster) == [b"a"]
+    assert cluster.transactions.violations == []
+
+
 async def test_partitions_are_added_all_or_none() -> None:
     cluster = cluster_of()
     client = Client(cluster, 1)

@@ -27,7 +27,8 @@ from aioproducer.errors import InvalidTimestampError, InvalidTxnStateError
 from aioproducer.runtime.coordinator_client import CoordinatorClient
 from aioproducer.wire.error_codes import ErrorCode
 from aioproducer.wire.versions import ApiKey
-from tests.fake_broker import KAFKA_2_8, KAFKA_4, Conduct, FakeCluster
+from tests.broker_wire import Request
+from tests.fake_broker import KAFKA_2_8, KAFKA_4, Conduct, FakeBroker, FakeCluster
 from tests.fake_log import Verb
 from tests.read_committed import read_committed
 from tests.runtime.world import engine_of, outcomes, running, values_of, virtual_loop
@@ -201,6 +202,36 @@ async def test_what_a_repeated_request_opened_and_the_coordinator_lost_is_ended_
             tx.send("t", b"next", partition=0)
     assert visible(cluster, 0) == ([b"first", b"next"] if commit else [b"next"])
     assert visible(cluster, 1) == ([b"second"] if commit else [])
+
+
+@pytest.mark.parametrize("commit", [True, False])
+async def test_what_is_lost_between_the_telling_and_the_end_is_told_once_more(commit: bool) -> None:
+    """A coordinator that finds it in its log writes nothing, whatever it is told."""
+    cluster = FakeCluster(2)
+    cluster.add_topic("t", 2)
+    transactions = cluster.transactions
+    once = iter([True])
+
+    def move_before_the_end(_: FakeBroker, request: Request) -> int:
+        if request.api is ApiKey.END_TXN and transactions.of("x").unreplicated:
+            transactions.move("x", 2)
+            transactions.lose_end(transactions.of("x"))
+        return 0
+
+    async with running(cluster, transactional_id="x") as producer:
+        producer.begin_transaction()
+        await producer.send("t", b"first", partition=0)
+        transactions.lags = lambda _: next(once, False)
+        transactions.choose = move_before_the_end
+        await producer.send("t", b"second", partition=1)
+        await (producer.commit_transaction() if commit else producer.abort_transaction())
+        await asyncio.sleep(1)
+        assert visible(cluster, 1) == ([b"second"] if commit else [])
+        async with producer.transaction() as tx:
+            tx.send("t", b"next", partition=1)
+    assert visible(cluster, 0) == ([b"first"] if commit else [])
+    assert visible(cluster, 1) == ([b"second", b"next"] if commit else [b"next"])
+    assert transactions.violations == []
 
 
 @pytest.mark.parametrize("commit", [True, False])
