@@ -54,6 +54,7 @@ def test_the_simulation_of_transactions_meets_what_it_is_for() -> None:
         "coordinator", "group", "level", "stall end_txn", "before end_txn", "swallow end_txn",
         "code find_coordinator", "code init_producer_id", "code add_partitions_to_txn",
         "code add_offsets_to_txn", "code txn_offset_commit", "code end_txn",
+        "unreplicated", "forgotten",
     }  # fmt: skip
     outcomes = {kind for run in runs for kind in run.outcomes}
     assert outcomes >= {

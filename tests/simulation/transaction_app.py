@@ -296,7 +296,7 @@ class TransactionApplication:
         rng = self._rng
         if usurps:
             await self._usurp(attempt)
-        if rng.random() < 0.04 and not self._faults.is_sound:
+        if rng.random() < 0.04 and not self._faults.is_sound and not self._plan.forgets:
             # The brokers have no more patience with it.
             await asyncio.sleep(self._plan.transaction_timeout * rng.choice([0.9, 1.2]))
         if rng.random() < 0.35:

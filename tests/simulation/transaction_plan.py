@@ -19,7 +19,7 @@ from tests.fake_broker import (
     FakeBroker,
     FakeCluster,
 )
-from tests.fake_transaction_state import TRANSACTION_ABORTABLE, State
+from tests.fake_transaction_state import TRANSACTION_ABORTABLE, Coordinated, State
 from tests.simulation.faults import Faults
 from tests.simulation.havoc import Havoc
 from tests.simulation.plan import Plan, make_plan
@@ -55,6 +55,8 @@ class TransactionPlan(Plan):
     """The transaction.version at first; 0 where the release knows none."""
     levels_change: bool
     slow_markers: bool
+    forgets: bool
+    """Whether coordinators lose what they had answered from and not replicated."""
 
     @property
     def names_members(self) -> bool:
@@ -97,16 +99,21 @@ def make_transaction_plan(rng: random.Random, *, calm: bool = False) -> Transact
             options["delivery_timeout_ms"], options["linger_ms"] + 3000
         )
     is_new = versions is KAFKA_4
+    # A producer that is gone, or late, tells nobody what a coordinator has forgotten.
+    forgets = not calm and is_new and plan.nodes > 1 and rng.random() < 0.5
+    if forgets:
+        options["transaction_timeout_ms"] = 60000
     given = {name.name: getattr(plan, name.name) for name in dataclasses.fields(Plan)}
     given |= {"versions": versions, "lapses": False, "wraps": False}
     return TransactionPlan(
         **given,
         lineages=rng.choice([1, 1, 2]),
         transactions=rng.randint(5, 10),
-        rivals=not calm and rng.random() < 0.4,
+        rivals=not calm and not forgets and rng.random() < 0.4,
         level=rng.choice([1, 2, 2]) if is_new else 0,
         levels_change=is_new and rng.random() < 0.4,
         slow_markers=rng.random() < 0.3,
+        forgets=forgets,
     )
 
 
@@ -133,11 +140,34 @@ class TransactionFaults(Faults):
             transactions.group(f"readers-{index}").node = self.rng.choice(list(cluster.brokers))
         transactions.choose = self._code
         transactions.marker_delay = self._marker_delay
+        if self.plan.forgets:
+            transactions.lags = self._lags
         return cluster
 
     def _marker_delay(self) -> float:
         slow = self.plan.slow_markers and not self.is_sound
         return self.rng.choice([0.001, 0.05, 0.4] if slow else [0.0005, 0.002, 0.01])
+
+    def _lags(self, coordinated: Coordinated) -> bool:
+        """Move a coordinator whose last word is not replicated, now and soon once more."""
+        if self.is_sound or self.rng.random() >= 0.3:
+            return False
+        self.counts["unreplicated"] += 1
+        loop = asyncio.get_running_loop()
+        self.move(coordinated)
+        loop.call_later(self.rng.choice([0.02, 0.1, 0.5]), self._fail_over, coordinated)
+        return True
+
+    def _fail_over(self, coordinated: Coordinated) -> None:
+        self.move(coordinated)
+        if self.cluster.transactions.lose_end(coordinated):
+            self.counts["forgotten"] += 1
+
+    def move(self, coordinated: Coordinated) -> None:
+        """Have another broker coordinate an id."""
+        others = [node for node in self.cluster.brokers if node != coordinated.node]
+        coordinated.node = self.rng.choice(others)
+        coordinated.loading_until = asyncio.get_running_loop().time() + 0.01
 
     def _conduct(self, broker: FakeBroker, request: Request) -> Conduct | None:
         conduct = super()._conduct(broker, request)
@@ -165,7 +195,7 @@ class TransactionFaults(Faults):
         if self.is_sound or rng.random() >= self.plan.fault_rate:
             return 0
         self.counts[f"code {api.name.lower()}"] += 1
-        if rng.random() < 0.05:
+        if rng.random() < 0.05 and not self.plan.forgets:
             if api is ApiKey.END_TXN:
                 coordinated = self.cluster.transactions.of(request.body.transactional_id)
                 if coordinated.state is not State.ONGOING:
