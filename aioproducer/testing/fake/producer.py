@@ -153,6 +153,8 @@ class FakeProducer(AsyncProducer[K, V], Generic[K, V]):
         self._broker = FakeBroker(topics or {}, default_partitions, auto_complete=auto_complete)
         self._errors = InjectedErrors()
         self._history: list[SentRecord[K, V]] = []
+        # Cleared from the history, and still to be completed.
+        self._cleared: list[SentRecord[K, V]] = []
         self._ending: TransactionEnd | None = None
 
     # What the test looks at
@@ -219,8 +221,8 @@ class FakeProducer(AsyncProducer[K, V], Generic[K, V]):
 
     @property
     def outstanding(self) -> int:
-        """How many records are neither acknowledged nor failed."""
-        return sum(sent.state == "outstanding" for sent in self._history)
+        """How many records are neither acknowledged nor failed, cleared ones included."""
+        return len(self._outstanding())
 
     @property
     def flushed(self) -> bool:
@@ -233,10 +235,18 @@ class FakeProducer(AsyncProducer[K, V], Generic[K, V]):
         return self.state is LifeState.CLOSED
 
     def clear(self) -> None:
-        """Forget history, logs and injected errors; offsets go on, and so do transactions."""
+        """Forget history, logs and injected errors; offsets go on, and so do transactions.
+
+        What is outstanding stays so: it can be completed, and :attr:`flushed` waits for that.
+        """
+        self._cleared = self._outstanding()
         self._history.clear()
         self._broker.logs.clear()
         self._errors.clear()
+
+    def _outstanding(self) -> list[SentRecord[K, V]]:
+        every = (*self._cleared, *self._history)
+        return [sent for sent in every if sent.state == "outstanding"]
 
     # What the test decides
 

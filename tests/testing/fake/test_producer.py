@@ -84,6 +84,21 @@ class TestHistory:
             assert producer.history == producer.log("orders") == ()
             assert (await producer.send("orders", b"v")).offset == 1
 
+    async def test_what_is_cleared_while_it_is_outstanding_is_not_flushed_by_that(self) -> None:
+        async with FakeProducer(auto_complete=False) as producer:
+            first = producer.send("orders", b"1")
+            producer.clear()
+            second = producer.send("orders", b"2")
+            producer.clear()
+            await asyncio.sleep(0)
+            assert producer.history == ()
+            assert (producer.outstanding, producer.flushed) == (2, False)
+            assert producer.complete_next()
+            assert (first.done(), second.done()) == (True, False)
+            assert (producer.outstanding, producer.flushed) == (1, False)
+            assert producer.complete_all() == 1
+            assert producer.flushed
+
     async def test_topics_are_there_unless_told_otherwise(self) -> None:
         async with FakeProducer(topics={"orders": 3}, default_partitions=0) as producer:
             assert len(await producer.partitions_for("orders")) == 3
