@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from aioproducer import AsyncProducer, RecordTooLargeError
 from aioproducer.core.murmur2 import partition_of_key
+from aioproducer.integrations import ProducerLifespan
 from aioproducer.testing.java_cluster import free_ports
 from aioproducer.testing.judge import ReadRecord, read_topic_async
 from examples import (
@@ -140,6 +141,7 @@ async def test_the_fastapi_app_answers_when_kafka_has_the_order(
     monkeypatch.setattr(fastapi_app, "BOOTSTRAP", bootstrap)
     monkeypatch.setattr(fastapi_app, "TOPIC", name)
     monkeypatch.setattr(fastapi_app, "PATIENCE", {})
+    monkeypatch.setattr(fastapi_app.kafka, "_patience", 200.0)
     async with _fastapi_client() as client:
         orders = [{"customer": "ada", "item": f"book {n}"} for n in range(10)]
         answers = [await client.post("/orders", json=order) for order in orders]
@@ -176,6 +178,9 @@ async def test_the_aiohttp_app_answers_when_kafka_has_the_order(
 ) -> None:
     name = topic(3)
     monkeypatch.setattr(aiohttp_app, "PATIENCE", {})
+    defaults = ProducerLifespan.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "patience", 200.0)
     async with TestClient(TestServer(aiohttp_app.make_app(bootstrap, name))) as client:
         answer = await client.post("/customers/ada/orders", data="a book")
         assert answer.status == 201
