@@ -27,7 +27,7 @@ def java_banner() -> str:
         return ""
     try:
         done = subprocess.run(
-            [program, "-version"], capture_output=True, text=True, timeout=30, check=False
+            [program, "-version"], capture_output=True, text=True, timeout=120, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

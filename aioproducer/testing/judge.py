@@ -46,7 +46,7 @@ def read_topic(
     topic: str,
     *,
     isolation: Isolation = "read_uncommitted",
-    timeout: float = 60.0,
+    timeout: float = 120.0,
 ) -> list[ReadRecord]:
     """Read a topic from the beginning to its present end, checking each batch's CRC.
 
@@ -73,7 +73,7 @@ async def read_topic_async(
     topic: str,
     *,
     isolation: Isolation = "read_uncommitted",
-    timeout: float = 60.0,
+    timeout: float = 120.0,
 ) -> list[ReadRecord]:
     """As `read_topic`, in a worker thread, which goes on to its end when this is cancelled."""
     return await asyncio.to_thread(

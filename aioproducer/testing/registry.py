@@ -22,7 +22,7 @@ VARIABLE = "AIOPRODUCER_SCHEMA_REGISTRY"
 # Version 3 asks for Java 21.
 APICURIO = "2.6.13.Final"
 _ARTIFACT = f"io.apicurio:apicurio-registry-app:{APICURIO}:tar.gz:all"
-_START_SECONDS = 60.0
+_START_SECONDS = 180.0
 _API = "/apis/ccompat/v7"
 
 

@@ -81,10 +81,10 @@ class Supervisor:
         for child in self._children:
             # A frozen process takes no other signal than this one.
             child.kill()
-            child.wait(timeout=30)
+            child.wait(timeout=120)
         self._children.clear()
         self._guardian.send_signal(signal.SIGKILL)
-        self._guardian.wait(timeout=30)
+        self._guardian.wait(timeout=120)
         shutil.rmtree(self.directory, ignore_errors=True)
 
 

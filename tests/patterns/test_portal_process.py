@@ -54,12 +54,12 @@ def test_one_that_does_not_end_leaves_the_others_their_end(
 
 def test_the_end_of_the_program_closes_within_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     producer = StubProducer()
-    with portal_of(producer, exit_timeout=7) as portal:
+    with portal_of(producer, exit_timeout=77) as portal:
         future = portal.send("t", b"v")
         monkeypatch.setattr(portal_process, "_portals", {portal})
         portal_process._exit_all()
         assert future.done()
-        assert 0 < producer.closed_with[0] <= 7
+        assert 0 < producer.closed_with[0] <= 77
 
 
 def test_the_loop_stands_still_while_the_process_forks(monkeypatch: pytest.MonkeyPatch) -> None:
