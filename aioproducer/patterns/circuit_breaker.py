@@ -26,7 +26,7 @@ from aioproducer import (
 from aioproducer.patterns.circuit import CircuitRules, CircuitState, Moved
 from aioproducer.patterns.circuit_changes import CircuitChange, CircuitChanges
 from aioproducer.patterns.circuit_failures import counts_as_failure
-from aioproducer.patterns.circuit_guards import Guard, LateWatch, Watch
+from aioproducer.patterns.circuit_guards import Guard, LateWatch, StrayWatch, Watch
 from aioproducer.patterns.leaders import Leaders
 from aioproducer.patterns.letter_delivery import AnyDelivery
 from aioproducer.patterns.wrapper import ProducerWrapper
@@ -269,7 +269,9 @@ class CircuitBreaker(ProducerWrapper[K, V]):
         for guard in guards:
             if guard.circuit.would_admit(now):
                 watch = self._pass(guard, topic)
-                return watch, leaders.steer(topic, guard.name, now)
+                steered = leaders.steer(topic, guard.name, now)
+                # A partitioner of the user's has the last word on where it goes.
+                return watch if steered is not None else StrayWatch(guard, watch.ticket), steered
         soonest = min(guards, key=lambda guard: guard.circuit.retry_after(now))
         return self._pass(soonest, topic), None
 

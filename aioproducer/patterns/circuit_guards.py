@@ -142,6 +142,35 @@ class LateWatch(Watch):
         pass
 
 
+class StrayWatch(Watch):
+    """Watches a probe that may go to another broker than the one that is to be probed.
+
+    The place of the probe stays taken until it is settled, wherever it went: else each record that
+    may go anywhere would pass.
+    """
+
+    __slots__ = ()
+
+    def follow(self, delivery: AnyDelivery) -> None:
+        breaker = self.guard.breaker
+        guard = breaker.guard_at(delivery.topic, delivery.partition)
+        if guard is self.guard:
+            super().follow(delivery)
+        elif guard is None:
+            self.follow_alone(delivery)
+        else:
+            breaker.watch_at(guard).follow(delivery)
+            delivery.add_done_callback(lambda _: self.lost(), context=breaker.context)
+
+    def told(self, error: ProducerError | None, topic: str | None, partition: int | None) -> None:
+        guard = self.guard.breaker.guard_at(topic, partition)
+        if guard is None or guard is self.guard:
+            super().told(error, topic, partition)
+        else:
+            self.lost()
+            guard.told(guard.watch.ticket, error)
+
+
 def who_still_tells(cancelled: AnyDelivery) -> AnyDelivery | None:
     """Return who tells of a record whose wait was given up; ``None`` if it was withdrawn."""
     if not isinstance(cancelled, Delivery):

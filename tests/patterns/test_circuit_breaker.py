@@ -19,6 +19,8 @@ from aioproducer import (
     CircuitOpenError,
     ConfigurationError,
     DeliveryTimeoutError,
+    PartitionerRecord,
+    PartitionList,
     ProducerClosedError,
     ProducerError,
     Record,
@@ -533,6 +535,79 @@ async def test_a_record_whose_broker_is_not_known_yet_is_counted_where_it_went()
         with pytest.raises(DeliveryTimeoutError):
             await breaker.send_and_wait("new", b"v")
         assert breaker.circuits == {"1": OPEN}
+
+
+class Chosen:
+    """A partitioner that has its own idea."""
+
+    partition_now = 0
+
+    def partition(self, record: PartitionerRecord, partitions: PartitionList) -> int:
+        return self.partition_now
+
+
+async def both_open_and_one_due(breaker: Breaker, cluster: FakeCluster, due: int) -> None:
+    """Open both circuits, that of the broker ``due`` so much earlier that it alone is due."""
+    shut(cluster)
+    leads = {leader_of(cluster, partition): partition for partition in (0, 1)}
+    with pytest.raises(DeliveryTimeoutError):
+        await breaker.send("t", b"x", partition=leads.pop(due))
+    await asyncio.sleep(5)
+    ((_, partition),) = leads.items()
+    with pytest.raises(DeliveryTimeoutError):
+        await breaker.send("t", b"x", partition=partition)
+    await asyncio.sleep(4)
+    assert set(breaker.circuits.values()) == {OPEN}
+
+
+@pytest.mark.parametrize("timeout", [None, 60.0])
+@pytest.mark.parametrize("is_back", [True, False])
+async def test_a_probe_that_a_partitioner_sends_elsewhere_counts_where_it_went(
+    is_back: bool, timeout: float | None
+) -> None:
+    """Neither closes nor opens it the circuit of the broker that was to be probed."""
+    cluster = cluster_of(brokers=2, partitions=2)
+    chosen = Chosen()
+    async with breaker_on(cluster, scope="broker", options={"partitioner": chosen}) as breaker:
+        due, other = leader_of(cluster, 0), leader_of(cluster, 1)
+        await both_open_and_one_due(breaker, cluster, due)
+        chosen.partition_now = 1
+        if is_back:
+            cluster.brokers[other].start()
+        probe = breaker.send("t", b"astray", timeout=timeout)
+        # One at a time, wherever it goes.
+        with pytest.raises(CircuitOpenError):
+            await breaker.send("t", b"x", timeout=timeout)
+        if is_back:
+            assert (await probe).partition == 1
+        else:
+            assert isinstance(await asyncio.wait_for(_error_of(probe), 60), DeliveryTimeoutError)
+        assert breaker.circuits == {str(due): HALF_OPEN, str(other): OPEN}
+        cluster.brokers[due].start()
+        chosen.partition_now = 0
+        await breaker.send("t", b"probe", timeout=timeout)
+        assert state(breaker, str(due)) is CLOSED
+
+
+async def _error_of(delivery: Any) -> BaseException | None:
+    await asyncio.wait([delivery])
+    error: BaseException | None = delivery.exception()
+    return error
+
+
+async def test_a_stray_probe_may_be_the_other_broker_s_probe() -> None:
+    cluster = cluster_of(brokers=2, partitions=2)
+    chosen = Chosen()
+    async with breaker_on(cluster, scope="broker", options={"partitioner": chosen}) as breaker:
+        due, other = leader_of(cluster, 0), leader_of(cluster, 1)
+        await both_open_and_one_due(breaker, cluster, due)
+        cluster.brokers[other].start()
+        await asyncio.sleep(10)
+        chosen.partition_now = 1
+        # Whichever of the two is asked for it.
+        await breaker.send("t", b"probe")
+        assert state(breaker, str(other)) is CLOSED
+        assert state(breaker, str(due)) is not CLOSED
 
 
 # Transactions
