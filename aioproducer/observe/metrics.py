@@ -162,7 +162,7 @@ def _moment(engine: Engine, values: Mapping[str, float], now: float) -> dict[str
         "requests_in_flight": cluster.brokers.requests_in_flight(),
         "metadata_age": 0.0 if refreshed is None else now - refreshed,
         "connection_count": sum(m.is_connected for m in cluster.managers().values()),
-        "deliveries_outstanding": len(room) + engine.records_in_batches(),
+        "deliveries_outstanding": len(room) + engine.records.in_batches(),
         "waiting_records": len(room),
         "waiting_bytes": budget.waiting,
         "waiting_oldest_ms": 0.0 if oldest is None else (now - oldest.sent_at) * 1000,

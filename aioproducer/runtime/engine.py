@@ -7,12 +7,10 @@ import contextlib
 import logging
 import random
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from aioproducer.config import ProducerConfig
-from aioproducer.core.batch import Batch
 from aioproducer.core.cluster_view import ClusterView
 from aioproducer.core.memory_budget import MemoryBudget
 from aioproducer.core.meters import Meters
@@ -20,7 +18,7 @@ from aioproducer.core.partitioner import Partitioner
 from aioproducer.core.transaction import TransactionState
 from aioproducer.core.transaction_scope import TransactionScope
 from aioproducer.core.waiting_room import WaitingRecord
-from aioproducer.delivery import Fate, FateState
+from aioproducer.delivery import Fate
 from aioproducer.errors import (
     AuthenticationError,
     ProducerClosedError,
@@ -32,6 +30,7 @@ from aioproducer.runtime.batch_preparer import BatchPreparer
 from aioproducer.runtime.cluster import Cluster
 from aioproducer.runtime.events import EventLog, event
 from aioproducer.runtime.failure_feed import FailureFeed
+from aioproducer.runtime.held_records import HeldRecords
 from aioproducer.runtime.intake import Intake
 from aioproducer.runtime.ledger import Ledger
 from aioproducer.runtime.patience import Patience
@@ -81,8 +80,9 @@ class Engine:
         make_cluster: Callable[..., Cluster] = Cluster,
     ) -> None:
         self._config = config
-        self._on_crash = on_crash
         self._client_id = client_id
+        self._rng = rng
+        self._on_crash = on_crash
         self.crash: BaseException | None = None
         # Awaited once every record is settled.
         self.before_end: Callable[[Patience], Awaitable[None]] | None = None
@@ -90,6 +90,7 @@ class Engine:
         self.started_ms = round(time.time() * 1000)
         self.started_at = self._loop.time()
         self.batch_size = max(1, config.batch_size)
+        # What all of the others are given.
         self.supervisor = Supervisor(client_id, self._crashed)
         self.budget = MemoryBudget(config.buffer_memory)
         self.feed = FailureFeed()
@@ -97,16 +98,30 @@ class Engine:
             config.metrics_num_samples, config.metrics_sample_window_ms / 1000, self._loop.time()
         )
         self.events = EventLog(logger, client_id, self._loop.time)
+        self.watch = StallWatch(client_id, self._is_busy, self._stalled)
+        self._patience = Patience(self.watch)
         self.ledger = Ledger(
             self.budget, self.feed, self.meters, self.events, self._memory_released
         )
-        self.watch = StallWatch(client_id, self._is_busy, self._stalled)
-        self._patience = Patience(self.watch)
-        self.cluster = make_cluster(
-            config,
-            client_id,
+        # The actors, each made with those above it.
+        self.cluster = self._make_cluster(make_cluster, security)
+        self.topics = TopicDirectory(self.cluster)
+        self.telemetry = self._make_telemetry(telemetry)
+        self.keeper = self._make_keeper()
+        scope = self._make_scope()
+        self._preparer = BatchPreparer(compressor, client_id)
+        self.sender = self._make_sender(scope)
+        self.intake = self._make_intake(scope, partitioner)
+        self.admission = self.intake.admission
+        self.records = HeldRecords(self.intake, self.sender, self.budget)
+        self.transactions = self._make_transactions(scope, on_transaction_state)
+
+    def _make_cluster(self, make: Callable[..., Cluster], security: Security) -> Cluster:
+        return make(
+            self._config,
+            self._client_id,
             self.supervisor,
-            rng,
+            self._rng,
             meters=self.meters,
             events=self.events,
             watch=self.watch,
@@ -116,47 +131,44 @@ class Engine:
             on_refused=self._not_let_in,
             security=security,
         )
-        self.keeper = ProducerIdKeeper(
-            config,
-            client_id,
+
+    def _make_keeper(self) -> ProducerIdKeeper:
+        return ProducerIdKeeper(
+            self._config,
+            self._client_id,
             self.cluster,
-            rng,
+            self._rng,
             on_identity=self._identity_acquired,
             on_refused=self._identity_refused,
         )
-        self._preparer = BatchPreparer(compressor, client_id)
-        scope = None
-        if config.transactional_id is not None:
-            scope = TransactionScope(config.transactional_id, self._transaction_wakes)
-        self.sender = Sender(
-            config,
-            client_id,
+
+    def _make_sender(self, scope: TransactionScope | None) -> Sender:
+        sender = Sender(
+            self._config,
+            self._client_id,
             self.cluster,
             self.keeper,
             self.ledger,
             self._preparer,
-            rng,
+            self._rng,
             self.meters,
             scope,
         )
-        self.cluster.attach(self.sender)
-        self.telemetry: TelemetryReporter | None = None
-        if config.enable_metrics_push:
-            from aioproducer.runtime.telemetry import TelemetryReporter
+        self.cluster.attach(sender)
+        return sender
 
-            self.telemetry = TelemetryReporter(
-                client_id, self.cluster, telemetry, rng, config.transactional_id
-            )
-        self.topics = TopicDirectory(self.cluster)
-        self.intake = Intake(
-            config,
-            client_id,
+    def _make_intake(
+        self, scope: TransactionScope | None, partitioner: Partitioner | None
+    ) -> Intake:
+        return Intake(
+            self._config,
+            self._client_id,
             self.cluster,
             self.sender,
             self.ledger,
             self.budget,
             self.supervisor,
-            rng,
+            self._rng,
             self.meters,
             self.events,
             sequences=self.keeper.sequences,
@@ -164,25 +176,46 @@ class Engine:
             feed=self.feed,
             scope=scope,
         )
-        self.admission = self.intake.admission
-        self.transactions: TransactionManager | None = None
-        if scope is not None:
-            from aioproducer.runtime.coordinator_client import CoordinatorClient
-            from aioproducer.runtime.transaction_manager import TransactionManager
 
-            self.transactions = TransactionManager(
-                config,
-                client_id,
-                scope,
-                CoordinatorClient(config, client_id, self.cluster, scope.transactional_id),
-                self.keeper,
-                self,
-                rng,
-                self.watch,
-                on_fatal=self.fail_everything,
-                on_state=on_transaction_state,
-            )
-            self.ledger.on_failure = self.transactions.record_failed
+    def _make_telemetry(self, collect: Collect) -> TelemetryReporter | None:
+        config = self._config
+        if not config.enable_metrics_push:
+            return None
+        from aioproducer.runtime.telemetry import TelemetryReporter
+
+        return TelemetryReporter(
+            self._client_id, self.cluster, collect, self._rng, config.transactional_id
+        )
+
+    def _make_scope(self) -> TransactionScope | None:
+        transactional_id = self._config.transactional_id
+        if transactional_id is None:
+            return None
+        return TransactionScope(transactional_id, self._transaction_wakes)
+
+    def _make_transactions(
+        self, scope: TransactionScope | None, on_state: Callable[[TransactionState], None]
+    ) -> TransactionManager | None:
+        if scope is None:
+            return None
+        from aioproducer.runtime.coordinator_client import CoordinatorClient
+        from aioproducer.runtime.transaction_manager import TransactionManager
+
+        config, client_id = self._config, self._client_id
+        manager = TransactionManager(
+            config,
+            client_id,
+            scope,
+            CoordinatorClient(config, client_id, self.cluster, scope.transactional_id),
+            self.keeper,
+            self.records,
+            self._rng,
+            self.watch,
+            on_fatal=self.records.fail_all,
+            on_state=on_state,
+        )
+        self.ledger.on_failure = manager.record_failed
+        return manager
 
     def start(self) -> None:
         """Start the tasks; they begin to connect by themselves."""
@@ -208,8 +241,6 @@ class Engine:
         finally:
             self.intake.end_flush(flush)
 
-    # What is asked for metrics
-
     def now(self) -> float:
         """Return the loop's time."""
         return self._loop.time()
@@ -225,15 +256,6 @@ class Engine:
             sample = self.meters.producer.at(now)
             setattr(sample, what, getattr(sample, what) + now - begun)
 
-    def records_in_batches(self) -> int:
-        """Return how many records are in batches that are not settled."""
-        return sum(
-            batch.count
-            for queue in self.intake.queues()
-            for batch in (*queue.on_wire, *queue.waiting, *([queue.open] if queue.open else []))
-            if batch.fate.state is FateState.PENDING
-        )
-
     async def close(self, timeout: float) -> CloseReport:
         """Deliver what ``timeout`` seconds allow, fail the rest, end all tasks.
 
@@ -247,7 +269,7 @@ class Engine:
                 if self.crash is None and patience.left > 0:
                     await self._leave(patience.left)
         finally:
-            abandoned = self.fail_everything(
+            abandoned = self.records.fail_all(
                 ProducerClosedError("the producer was closed before the record was delivered")
             )
             self.topics.fail_all(ProducerClosedError("the producer was closed"))
@@ -308,58 +330,13 @@ class Engine:
 
     def trouble(self) -> ProducerError | None:
         """Return the last known cause of what is held up, ``None`` if none is known."""
-        for queue in self.intake.queues():
-            batch = queue.on_wire[0] if queue.on_wire else queue.head()
-            if batch is not None and batch.last_error is not None:
-                return batch.last_error
-        return self.cluster.trouble()
-
-    def fail_everything(self, error: ProducerError) -> Counter[str]:
-        """Fail all that is queued, waiting or in flight; returns how many records per topic."""
-        abandoned = Counter(self.admission.fail_all(error.replica))
-
-        def fail(batch: Batch) -> ProducerError:
-            abandoned[batch.topic] += batch.count
-            failure = error.replica()
-            queue_error = batch.last_error
-            if queue_error is not None and failure.__cause__ is None:
-                failure.__cause__ = queue_error
-            return failure
-
-        for queue in self.intake.queues():
-            self.sender.abandon(queue, fail)
-        return abandoned
+        return self.records.last_error() or self.cluster.trouble()
 
     def _stalled(self, now: float) -> None:
         self.meters.producer.at(now).stalls += 1
 
     def _is_busy(self) -> bool:
         return bool(self.ledger.unsettled) or len(self.admission.room) > 0
-
-    # What a transaction asks of the records
-
-    def is_quiet(self) -> bool:
-        """Return whether no record waits, is open, or is on the wire."""
-        return self.budget.held == 0 and not self.admission.room
-
-    def hurry(self, done: Callable[[], None]) -> Callable[[], None]:
-        """Send everything without lingering; returns what ends that."""
-        flush = self.intake.begin_flush()
-        flush.done.add_done_callback(lambda _: done())
-        return lambda: self.intake.end_flush(flush)
-
-    def withdraw(self, make_error: Callable[[], ProducerError], *, keep_doubtful: bool) -> None:
-        """Fail everything that is not on the wire."""
-        self.admission.fail_all(make_error)
-        for queue in self.intake.queues():
-            self.sender.withdraw(queue, make_error, keep_doubtful)
-
-    def offer_everything(self) -> None:
-        """Have every partition that has something to send looked at."""
-        for queue in self.intake.queues():
-            head = queue.head()
-            if head is not None and head.is_ready:
-                self.sender.offer(queue)
 
     # What the actors tell each other
 
@@ -391,7 +368,7 @@ class Engine:
         self.sender.identity_acquired()
 
     def _identity_refused(self, error: ProducerError) -> None:
-        self.fail_everything(error)
+        self.records.fail_all(error)
 
     def _not_let_in(self, error: AuthenticationError, node_id: int | None) -> None:
         """Fail what waits for a broker that refuses us, or for the metadata if all of them do."""
@@ -399,16 +376,7 @@ class Engine:
             self.admission.refuse_topics(error)
             self.topics.fail_all(error)
             return
-
-        def fail(batch: Batch) -> ProducerError:
-            own = error.replica()
-            own.persisted = "maybe" if batch.maybe_written else "no"
-            own.attempts = batch.attempts
-            return own
-
-        for queue in self.intake.queues():
-            if queue.leader == node_id:
-                self.sender.abandon(queue, fail)
+        self.records.fail_all_of_broker(node_id, error)
 
     def _crashed(self, task: str, error: BaseException) -> None:
         if self.crash is not None:
@@ -417,7 +385,7 @@ class Engine:
         self._on_crash()
         failure = ProducerStateError(f"the background task {task} died: {error!r}")
         failure.__cause__ = error
-        self.fail_everything(failure)
+        self.records.fail_all(failure)
         self.topics.fail_all(failure)
         if self.transactions is not None:
             self.transactions.close(failure)

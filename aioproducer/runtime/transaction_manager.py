@@ -35,7 +35,7 @@ _ENDING = frozenset({TransactionState.COMMITTING, TransactionState.ABORTING})
 
 
 class Records(Protocol):
-    """The records of the producer, as far as a transaction has to do with them: the Engine."""
+    """The records of the producer, as far as a transaction has to do with them."""
 
     def is_quiet(self) -> bool:
         """Return whether no record waits, is open, or is on the wire."""
