@@ -39,6 +39,9 @@ logger = logging.getLogger("aioproducer.testing")
 MOST_UNANSWERED = 1000
 """Requests of one connection that may wait for their answers; more are not read before."""
 
+MOST_WITHOUT_ACKS = 100_000
+"""Requests of one connection that are to have no answer, remembered in case they get one."""
+
 _SIZE = struct.Struct(">i")
 _UNSUPPORTED_VERSION = 35
 _REFUSED_AS_TOO_NEW = struct.pack(">h", _UNSUPPORTED_VERSION)
@@ -63,6 +66,16 @@ class Expected:
         return self.fault is not None or bool(self.refused)
 
 
+class ClientReader(asyncio.StreamReader):
+    """Notices at once that the client has ended its side, not when that is read."""
+
+    has_ended = False
+
+    def feed_eof(self) -> None:
+        self.has_ended = True
+        super().feed_eof()
+
+
 class Link:
     """Passes frames both ways until one side ends, or a fault does."""
 
@@ -70,7 +83,7 @@ class Link:
         self,
         proxy: FaultProxy,
         address: Address,
-        client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        client: tuple[ClientReader, asyncio.StreamWriter],
         broker: tuple[asyncio.StreamReader, asyncio.StreamWriter],
     ) -> None:
         self._proxy = proxy
@@ -78,8 +91,15 @@ class Link:
         self._from_client, self._client = client
         self._from_broker, self._broker = broker
         self._expected: deque[Expected] = deque()
+        # librdkafka's mock brokers answer requests without acks, too.
+        self._without_acks: deque[int] = deque(maxlen=MOST_WITHOUT_ACKS)
         self._fewer = asyncio.Event()
         self._client_ended = False
+
+    @property
+    def has_client(self) -> bool:
+        """Whether the client is still there; what it has sent may be held all the same."""
+        return not (self._from_client.has_ended or self._client.transport.is_closing())
 
     def cut(self) -> None:
         """End both connections without a word."""
@@ -187,6 +207,8 @@ class Link:
         await self._has_room()
         if is_answered(data, frame):
             self._expected.append(expected)
+        else:
+            self._without_acks.append(frame.correlation_id)
         self._broker.write(_SIZE.pack(len(data)) + data)
         await self._broker.drain()
 
@@ -261,6 +283,8 @@ class Link:
         while True:
             data = await self._read(self._from_broker)
             expected = self._expected_by(data)
+            if expected is None:
+                continue
             await proxy.answers.wait()
             with suppress(Drop):
                 data = await self._changed(expected, data)
@@ -271,11 +295,16 @@ class Link:
             self._write_own_answers()
             await self._client.drain()
 
-    def _expected_by(self, data: bytes) -> Expected:
+    def _expected_by(self, data: bytes) -> Expected | None:
+        """Return the request that this answers, ``None`` if a broker should not have answered."""
         (correlation_id,) = _SIZE.unpack_from(data)
         for expected in self._expected:
             if expected.answer is None and expected.frame.correlation_id == correlation_id:
                 return expected
+        if correlation_id in self._without_acks:
+            while self._without_acks.popleft() != correlation_id:
+                pass
+            return None
         raise MalformedResponseError(f"an answer to request {correlation_id}, which was not asked")
 
     async def _changed(self, expected: Expected, data: bytes) -> bytes:

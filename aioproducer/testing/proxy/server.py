@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -18,7 +18,7 @@ from aioproducer.testing.proxy.addresses import (
     topic_names_in,
 )
 from aioproducer.testing.proxy.frames import Frame, Hook
-from aioproducer.testing.proxy.link import Link
+from aioproducer.testing.proxy.link import ClientReader, Link
 from aioproducer.testing.proxy.messages import API_VERSIONS
 from aioproducer.testing.proxy.schema import Values
 from aioproducer.testing.proxy.switches import Switches
@@ -114,8 +114,8 @@ class FaultProxy(Switches):
 
     @property
     def connections(self) -> int:
-        """How many connections of clients there are."""
-        return len(self._links)
+        """How many connections of clients there are, who have not hung up."""
+        return sum(link.has_client for link in list(self._links))
 
     # Outages
 
@@ -228,16 +228,18 @@ class FaultProxy(Switches):
         async with self._opening:
             door = self._doors.get(address)
             if door is None:
-                server = await asyncio.start_server(
-                    partial(self._accept, address), self._host, 0, ssl=self._client_ssl
-                )
+                loop = asyncio.get_running_loop()
+                server = await loop.create_server(
+                    partial(_protocol, partial(self._accept, address)),
+                    self._host, 0, ssl=self._client_ssl,
+                )  # fmt: skip
                 self._servers.append(server)
                 door = Address(self._host, server.sockets[0].getsockname()[1])
                 self._doors[address] = door
             return door
 
     async def _accept(
-        self, address: Address, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, address: Address, reader: ClientReader, writer: asyncio.StreamWriter
     ) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -254,7 +256,7 @@ class FaultProxy(Switches):
             self._tasks.discard(task)
 
     async def _serve(
-        self, address: Address, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, address: Address, reader: ClientReader, writer: asyncio.StreamWriter
     ) -> None:
         try:
             broker = await asyncio.open_connection(*address, ssl=self._broker_ssl)
@@ -315,6 +317,18 @@ class FaultProxy(Switches):
             self._brokers[address] = node_id
             await self._door(address)
         replace_addresses(frame.api, answer, self._doors.__getitem__)
+
+
+def _protocol(
+    accept: Callable[[ClientReader, asyncio.StreamWriter], Awaitable[None]],
+) -> asyncio.StreamReaderProtocol:
+    loop = asyncio.get_running_loop()
+    reader = ClientReader(loop=loop)
+
+    def accepted(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Awaitable[None]:
+        return accept(reader, writer)
+
+    return asyncio.StreamReaderProtocol(reader, accepted, loop=loop)
 
 
 async def _turns() -> None:

@@ -152,6 +152,46 @@ async def test_an_answer_that_nobody_asked_for_ends_the_connection() -> None:
         assert await reader.read() == b""
 
 
+def produce_without_acks(correlation_id: int) -> bytes:
+    """Return a Produce 3 without records: transactional id, acks, timeout, topics."""
+    body = struct.pack(">hhih", 0, 3, correlation_id, -1) + struct.pack(">hhii", -1, 0, 1000, 0)
+    return struct.pack(">i", len(body)) + body
+
+
+async def test_answers_to_requests_without_acks_are_kept_from_the_client() -> None:
+    """librdkafka's mock brokers give them, other brokers do not: clients expect none."""
+    async with behind_proxy(echo) as (_, reader, writer):
+        for number in range(1, 4):
+            writer.write(produce_without_acks(number))
+        writer.write(request_of(4))
+        assert (await read_frame(reader))[:4] == struct.pack(">i", 4)
+        writer.write(produce_without_acks(5) + request_of(6))
+        assert (await read_frame(reader))[:4] == struct.pack(">i", 6)
+
+
+async def test_a_client_that_hangs_up_while_its_requests_are_held_is_gone() -> None:
+    """What it has sent goes on all the same once it may, as out of a network that was slow."""
+    arrived = asyncio.Event()
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(3):
+            await read_frame(reader)
+        arrived.set()
+
+    async with behind_proxy(note) as (proxy, _, writer):
+        proxy.pause()
+        writer.write(request_of(1) + request_of(2) + request_of(3))
+        while not proxy.connections:
+            await asyncio.sleep(0.001)
+        writer.close()
+        await writer.wait_closed()
+        while proxy.connections:
+            await asyncio.sleep(0.001)
+        assert not arrived.is_set()
+        proxy.resume()
+        await arrived.wait()
+
+
 async def test_a_client_that_reads_nothing_is_not_read_from() -> None:
     """What the proxy holds is bounded: the sender is stopped, as by a real broker."""
 
