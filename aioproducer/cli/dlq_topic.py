@@ -17,6 +17,7 @@ from aioproducer.cli.settings import SettingsError
 from aioproducer.errors import ProducerError, ProducerTimeoutError
 from aioproducer.patterns.letters import DeadLetter, from_record
 from aioproducer.patterns.spool import ReplayReport
+from aioproducer.testing.judge import may_pass
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message
@@ -25,6 +26,9 @@ _AT_ONCE = 500
 _POLL_SECONDS = 0.5
 _REQUEST_SECONDS = 30.0
 _SILENT_SECONDS = 60.0
+# For how long a broker may not have heard of a topic that is there.
+_NEWS_SECONDS = 3.0
+_PAUSE_SECONDS = 0.1
 
 # What librdkafka calls by the same name, or another.
 _SAME = {
@@ -98,7 +102,7 @@ class TopicReplay:
         heard = time.monotonic()
         while not self._is_at_end(consumer):
             messages = await asyncio.to_thread(consumer.consume, _AT_ONCE, _POLL_SECONDS)
-            if messages:
+            if any(message.error() is None for message in messages):
                 heard = time.monotonic()
             elif time.monotonic() - heard > _SILENT_SECONDS:
                 raise ProducerTimeoutError(f"{self._topic} gave nothing for {_SILENT_SECONDS:g} s")
@@ -114,15 +118,18 @@ class TopicReplay:
     def _look_up(self, consumer: Consumer, other: Consumer) -> None:
         """Find the topic's partitions and where to begin and end in each."""
         kafka = _confluent_kafka()
-        found = consumer.list_topics(self._topic, timeout=_REQUEST_SECONDS).topics[self._topic]
-        if found.error is not None or not found.partitions:
-            raise SettingsError(f"there is neither a file nor a topic {self._topic}: {found.error}")
-        places = [kafka.TopicPartition(self._topic, number) for number in found.partitions]
+        places = [
+            kafka.TopicPartition(self._topic, number) for number in self._partitions(consumer)
+        ]
         committed = consumer.committed(places, timeout=_REQUEST_SECONDS)
         in_doubt = other.committed(places, timeout=_REQUEST_SECONDS)
+        for place in (*committed, *in_doubt):
+            if place.error is not None:
+                # Its offset says nothing: letters that were sent would be sent again.
+                raise kafka.KafkaException(place.error)
         starts = []
         for sure, maybe in zip(committed, in_doubt, strict=True):
-            low, high = consumer.get_watermark_offsets(sure, timeout=_REQUEST_SECONDS)
+            low, high = _limits(consumer, sure)
             number = sure.partition
             self._sure[number] = max(low, sure.offset)
             self._maybe[number] = max(low, maybe.offset)
@@ -136,6 +143,18 @@ class TopicReplay:
                 # There is nothing to read; a position is asked for all the same.
                 self._ends.pop(number)
         consumer.assign(starts)
+
+    def _partitions(self, consumer: Consumer) -> list[int]:
+        """Return the topic's partitions; the broker that is asked may not have heard of it yet."""
+        give_up = time.monotonic() + _NEWS_SECONDS
+        while True:
+            found = consumer.list_topics(self._topic, timeout=_REQUEST_SECONDS).topics[self._topic]
+            if found.error is None and found.partitions:
+                return list(found.partitions)
+            if time.monotonic() >= give_up or not may_pass(found.error):
+                words = f"there is neither a file nor a topic {self._topic}: {found.error}"
+                raise SettingsError(words)
+            time.sleep(_PAUSE_SECONDS)
 
     def _is_at_end(self, consumer: Consumer) -> bool:
         kafka = _confluent_kafka()
@@ -170,10 +189,14 @@ class TopicReplay:
         """Return whether it is one, or only the end of a partition; raises what was not read."""
         if (error := message.error()) is None:
             return True
-        if error.code() != _confluent_kafka().KafkaError._PARTITION_EOF:
+        if error.code() == _confluent_kafka().KafkaError._PARTITION_EOF:
+            number = message.partition() or 0
+            # Markers of transactions lie behind the last record, and are never read. A leader that
+            # was elected just now may tell an earlier end.
+            if (message.offset() or 0) >= self._ends.get(number, 0):
+                self._ends.pop(number, None)
+        elif not may_pass(error):
             raise ProducerError(f"the dead-letter topic cannot be read: {error}")
-        # Markers of transactions lie behind the last record, and are never read.
-        self._ends.pop(message.partition() or 0, None)
         return False
 
     def _chosen(self, message: Message) -> DeadLetter | None:
@@ -235,6 +258,22 @@ class TopicReplay:
         consumer.commit(offsets=places(self._sure), asynchronous=False)
         if self._include_maybe:
             other.commit(offsets=places(self._maybe), asynchronous=False)
+
+
+def _limits(consumer: Consumer, place: Any) -> tuple[int, int]:
+    """Return where a partition begins and ends, asking again while a leader is elected."""
+    give_up = time.monotonic() + _REQUEST_SECONDS
+    while True:
+        try:
+            found = consumer.get_watermark_offsets(place, timeout=_REQUEST_SECONDS)
+        except _confluent_kafka().KafkaException as error:
+            if time.monotonic() >= give_up or not may_pass(error.args[0]):
+                raise
+        else:
+            if found is None:
+                raise ProducerTimeoutError(f"{place.topic}-{place.partition} does not tell its end")
+            return found
+        time.sleep(_PAUSE_SECONDS)
 
 
 class _Closing:

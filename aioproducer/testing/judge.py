@@ -111,7 +111,7 @@ def _end_offsets(consumer: Consumer, topic: str, timeout: float) -> dict[int, in
         try:
             return _ask_end_offsets(consumer, topic, max(0.1, deadline - time.monotonic()))
         except KafkaException as error:
-            if not _may_pass(error.args[0]) or time.monotonic() >= deadline:
+            if not may_pass(error.args[0]) or time.monotonic() >= deadline:
                 raise
             time.sleep(0.1)
 
@@ -131,7 +131,7 @@ def _ask_end_offsets(consumer: Consumer, topic: str, timeout: float) -> dict[int
     return ends
 
 
-def _may_pass(reason: object) -> bool:
+def may_pass(reason: object) -> bool:
     """Whether an error is one of a partition or broker that moves, starts or lags behind.
 
     librdkafka's own word on it, `retriable()`, is about producers: here it is always no.
@@ -181,7 +181,7 @@ def _read_until(
                 # A replica that is behind may report its own, earlier end: the offset decides.
                 if (message.offset() or 0) >= wanted[partition if partition is not None else -1]:
                     unread.discard(partition if partition is not None else -1)
-            elif not _may_pass(error):
+            elif not may_pass(error):
                 raise RuntimeError(f"{topic}-{partition}: {error}")
     return records
 

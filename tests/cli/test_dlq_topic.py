@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from aioproducer import (
     AsyncProducer,
@@ -18,6 +18,7 @@ from aioproducer import (
     Record,
     RecordMetadata,
 )
+from aioproducer.cli import dlq_topic
 from aioproducer.cli.dlq_topic import TopicReplay, consumer_config
 from aioproducer.cli.settings import SettingsError
 from aioproducer.patterns import DeadLetter
@@ -52,10 +53,20 @@ class Message:
 
 
 class Broken:
-    """Stands for what confluent-kafka gives where a fetch has failed."""
+    """Stands for what confluent-kafka gives where a fetch has failed, or a partition ends."""
+
+    def __init__(self, code: int = KafkaError._MSG_TIMED_OUT, offset: int = 0) -> None:
+        self._code = code
+        self._offset = offset
 
     def error(self) -> KafkaError:
-        return KafkaError(KafkaError._MSG_TIMED_OUT)
+        return KafkaError(self._code)
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self._offset
 
 
 class Reader:
@@ -171,6 +182,59 @@ async def test_an_error_amid_a_group_leaves_nothing_sent_to_be_sent_again() -> N
     assert target.sent == [b"1"]
     assert reader.committed_to == [2, 0]
     assert (made._report.replayed, made._report.foreign) == (1, 1)
+
+
+async def test_an_election_amid_a_group_is_waited_for() -> None:
+    """Also that of a leader that does not know yet how far the partition goes."""
+    target = Target()
+    made = replay(target)
+    moved = Broken(KafkaError.NOT_LEADER_FOR_PARTITION)
+    early, end = (Broken(KafkaError._PARTITION_EOF, offset) for offset in (1, 4))
+    made._sure, made._maybe, made._ends = {0: 0}, {0: 0}, {0: 4}
+    messages: list[Any] = [Message(0, letter(b"1")), moved, early, Message(1, letter(b"2"))]
+    assert await made._handle(messages)
+    assert (target.sent, made._ends) == ([b"1", b"2"], {0: 4})
+    made._is_record(end)  # type: ignore[arg-type]
+    assert made._ends == {}
+
+
+async def test_a_topic_and_its_ends_are_asked_for_again_while_brokers_learn_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dlq_topic, "_PAUSE_SECONDS", 0.0)
+
+    class Learning(Reader):
+        heard = 0
+
+        def list_topics(self, topic: str, timeout: float) -> Any:
+            self.heard += 1
+            if self.heard < 3:
+                error = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
+                return SimpleNamespace(topics={topic: SimpleNamespace(error=error, partitions={})})
+            return super().list_topics(topic, timeout)
+
+        def get_watermark_offsets(self, place: TopicPartition, timeout: float) -> tuple[int, int]:
+            self.heard += 1
+            if self.heard < 6:
+                raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
+            return super().get_watermark_offsets(place, timeout)
+
+    made = replay(Target())
+    reader: Any = Learning()
+    made._look_up(reader, reader)
+    assert made._ends == {0: 4, 1: 4}
+
+
+async def test_a_position_that_is_not_told_is_not_taken_for_none() -> None:
+    class Silent(Reader):
+        def committed(self, places: list[TopicPartition], timeout: float) -> Any:
+            error = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+            return [SimpleNamespace(error=error, partition=0, offset=-1001) for _ in places]
+
+    made = replay(Target())
+    reader: Any = Silent()
+    with pytest.raises(KafkaException, match="TOPIC_AUTHORIZATION_FAILED"):
+        made._look_up(reader, reader)
 
 
 async def test_a_producer_that_refuses_amid_a_group_leaves_nothing_to_be_sent_again() -> None:

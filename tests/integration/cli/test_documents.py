@@ -67,6 +67,7 @@ class Shell:
         text = text.replace("/var/spool/", f"{self._folder}/")
         text = text.replace(" orders.dead-letters", f" {self.topic('orders.dead-letters')}")
         text = re.sub(r"(--num-records) \d+", rf"\1 {ENOUGH}", text)
+        text = re.sub(r"(aioproducer topics \w+)", r"\1 --timeout 200", text)
         return re.sub(
             r"(?<=[ \"])(orders|others|logs|load)(?=[ \"\n])", lambda m: self.topic(m[1]), text
         )
