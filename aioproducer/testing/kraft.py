@@ -79,6 +79,8 @@ class KraftCluster(JavaCluster):
             # A dead node is noticed after three seconds instead of nine and more.
             "broker.session.timeout.ms": "3000",
             "broker.heartbeat.interval.ms": "500",
+            # A broker that is not registered by then ends: a minute otherwise.
+            "initial.broker.registration.timeout.ms": "240000",
         }
 
     def _format(self, supervisor: Supervisor, node: Node) -> None:

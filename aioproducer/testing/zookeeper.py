@@ -32,7 +32,9 @@ class ZookeeperCluster(JavaCluster):
         return {
             "broker.id": str(node.node_id),
             "zookeeper.connect": f"127.0.0.1:{self._zookeeper_port}",
-            "zookeeper.session.timeout.ms": "3000",
+            # A broker that starts on a busy machine ends where its session does.
+            "zookeeper.session.timeout.ms": "30000",
+            "zookeeper.connection.timeout.ms": "60000",
             "listeners": listener,
             "advertised.listeners": listener,
         }
@@ -47,7 +49,8 @@ class ZookeeperCluster(JavaCluster):
             "clientPortAddress=127.0.0.1\n"
             "maxClientCnxns=0\n"
             "admin.enableServer=false\n"
-            "tickTime=500\n"
+            # No session is longer than twenty of these.
+            "tickTime=2000\n"
         )
         command = self._java_command(
             "-Xmx128m",
