@@ -115,7 +115,7 @@ async def test_a_cancelled_body_aborts(bootstrap: str, topic: TopicFactory) -> N
                 await asyncio.Event().wait()
 
         task = asyncio.create_task(work())
-        await sent.wait()
+        await asyncio.wait_for(sent.wait(), 240)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -109,7 +109,7 @@ async def test_cancelling_the_end_of_a_transaction_abandons_the_wait_only(
         asked = _holding(proxy, END_TXN)
         step = producer.commit_transaction if ending == "commit" else producer.abort_transaction
         task = asyncio.create_task(step())
-        await asked.wait()
+        await asyncio.wait_for(asked.wait(), 120)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -136,7 +136,7 @@ async def test_cancelling_the_exit_of_the_block_abandons_the_wait_only(
                 await tx.send(name, b"first")
 
         task = asyncio.create_task(work())
-        await asked.wait()
+        await asyncio.wait_for(asked.wait(), 120)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -156,7 +156,7 @@ async def test_cancelling_init_transactions_abandons_the_wait_only(
         try:
             asked = _holding(proxy, INIT_PRODUCER_ID)
             task = asyncio.create_task(producer.init_transactions())
-            await asked.wait()
+            await asyncio.wait_for(asked.wait(), 120)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -177,7 +177,7 @@ async def test_cancelling_start_closes_the_producer(bootstrap: str) -> None:
         asked = _holding(proxy, INIT_PRODUCER_ID)
         producer = new_producer(proxy.bootstrap_servers)
         task = asyncio.create_task(producer.start())
-        await asked.wait()
+        await asyncio.wait_for(asked.wait(), 120)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
