@@ -13,7 +13,7 @@ from tests.bounce.verdict import table
 @pytest.mark.own_cluster
 @pytest.mark.timeout(900)
 def test_a_topic_is_copied_exactly_once_while_copiers_and_brokers_are_killed() -> None:
-    settings = Settings(records=9_000, seconds=20, seed=5, patience=600)
+    settings = Settings(records=9_000, seconds=12, seed=5, patience=600)
     outcome = asyncio.run(run(settings, lambda line: None))
     report = "\n".join([table(outcome.rows), *outcome.problems])
     assert not outcome.problems, report

@@ -9,29 +9,39 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from aioproducer import AsyncProducer, RecordMetadata
 from aioproducer.testing import KafkaCluster, NodeControl
-from aioproducer.testing.admin import partition_states
+from aioproducer.testing.admin import states_of
 from aioproducer.testing.java_cluster import JavaCluster
 from aioproducer.testing.judge import read_topic_async
 from aioproducer.testing.proxy import Cut, Drop, FaultProxy, Frame
 from tests.conftest import TopicFactory
 from tests.integration.test_broker_loss import (
     PARTITIONS,
+    PATIENT,
     Load,
     check_once_in_order,
     under_load,
 )
 from tests.torture import moves
-from tests.torture.site import topic_ids
+from tests.torture.site import retried, topic_ids
 
-QUICK = {"linger_ms": 2, "retry_backoff_ms": 20, "reconnect_backoff_ms": 20, "batch_size": 2000}
+pytestmark = pytest.mark.timeout(900)
+
+QUICK: dict[str, Any] = {
+    "linger_ms": 2,
+    "retry_backoff_ms": 20,
+    "reconnect_backoff_ms": 20,
+    "batch_size": 2000,
+    **PATIENT,
+}
 
 
-async def until(condition: Callable[[], bool], timeout: float = 30) -> None:
+async def until(condition: Callable[[], bool], timeout: float = 240) -> None:
     deadline = time.monotonic() + timeout
     while not await asyncio.to_thread(condition):
         assert time.monotonic() < deadline, "the cluster did not do it"
@@ -70,7 +80,7 @@ async def test_connections_cut_inside_a_frame_cost_no_record(
         await producer.warm_up([name])
         setattr(proxy, {"requests": "on_request", "answers": "on_answer"}[side], cut)
         async with under_load(producer, name) as load:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(240):
                 while cuts < 10:
                     await asyncio.sleep(0.05)
         await producer.flush()
@@ -92,18 +102,16 @@ async def test_swallowed_answers_cost_time_and_no_record(
 
     async with (
         FaultProxy(bootstrap) as proxy,
-        AsyncProducer(
-            proxy.bootstrap_servers, request_timeout_ms=700, delivery_timeout_ms=60_000, **QUICK
-        ) as producer,
+        AsyncProducer(proxy.bootstrap_servers, request_timeout_ms=2000, **QUICK) as producer,
     ):
         await producer.warm_up([name])
         async with under_load(producer, name) as load:
             proxy.on_answer = swallow
-            await asyncio.sleep(1.5)
+            async with asyncio.timeout(240):
+                while not (swallowed and producer.metrics().record_retry_total):
+                    await asyncio.sleep(0.05)
             proxy.on_answer = lambda frame: None
         await producer.flush()
-        assert producer.metrics().record_retry_total > 0
-    assert swallowed > 0
     await check_once_in_order(bootstrap, load)
 
 
@@ -112,16 +120,15 @@ async def test_a_leader_frozen_until_it_is_deposed_costs_no_record(
 ) -> None:
     """Others take the lead while its sockets stay open; when it wakes up, nothing comes twice."""
     name = topic(PARTITIONS)
-    async with AsyncProducer(
-        bootstrap, request_timeout_ms=1500, delivery_timeout_ms=60_000, **QUICK
-    ) as producer:
+    async with AsyncProducer(bootstrap, request_timeout_ms=3000, **QUICK) as producer:
         await producer.warm_up([name])
-        victim = (await asyncio.to_thread(partition_states, bootstrap))[name][0].leader
         async with under_load(producer, name) as load:
+            victim = (await asyncio.to_thread(states_of, bootstrap, name))[0].leader
             node_control.pause(victim)
-            await asyncio.sleep(5)
-            await asyncio.wait_for(producer.send(name, b"-1", partition=0), 30)
-            node_control.resume(victim)
+            try:
+                await producer.send(name, b"-1", partition=0)
+            finally:
+                node_control.resume(victim)
         await producer.flush()
     await check_with_one_more(bootstrap, load)
 
@@ -133,9 +140,9 @@ async def test_replicas_move_away_and_back_and_no_record_is_lost(
     name = topic(PARTITIONS)
     async with AsyncProducer(bootstrap, **QUICK) as producer:
         async with under_load(producer, name) as load:
-            await asyncio.to_thread(moves.drop_leaders, bootstrap, name)
+            await retried(moves.drop_leaders, bootstrap, name)
             await until(lambda: moves.has_replicas(bootstrap, name, 2))
-            await asyncio.to_thread(moves.fill_up, bootstrap, name, node_control.node_ids)
+            await retried(moves.fill_up, bootstrap, name, node_control.node_ids)
             await until(lambda: moves.has_replicas(bootstrap, name, 3))
         await producer.flush()
     await check_once_in_order(bootstrap, load)
@@ -146,20 +153,18 @@ async def test_too_few_replicas_in_sync_delay_records_and_lose_none(
 ) -> None:
     """All three are asked for while one is dead: nothing is acknowledged until it is back."""
     name = topic(PARTITIONS, configs={"min.insync.replicas": "3"})
-    async with AsyncProducer(
-        bootstrap, delivery_timeout_ms=60_000, request_timeout_ms=5000, **QUICK
-    ) as producer:
+    async with AsyncProducer(bootstrap, request_timeout_ms=5000, **QUICK) as producer:
         await producer.warm_up([name])
         async with under_load(producer, name) as load:
             await asyncio.to_thread(node_control.kill, node_control.node_ids[2])
-            # By then the others know that it is gone.
+            # Before the others know that it is gone, and after.
             await asyncio.sleep(4.5)
             held = producer.send(name, b"-1", partition=0)
             held.add_done_callback(lambda delivery: delivery.exception())
             await asyncio.sleep(0.5)
             assert not held.done()
             await asyncio.to_thread(node_control.restart, node_control.node_ids[2])
-            await asyncio.wait_for(held, 40)
+            await held
         await producer.flush()
         assert producer.metrics().record_error_total == 0
     await check_with_one_more(bootstrap, load)
@@ -186,16 +191,16 @@ async def test_a_quota_slows_the_producer_down_and_costs_no_record(
         await asyncio.to_thread(alter, "--add-config", "producer_byte_rate=3000")
         try:
             sent = 1
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(240):
                 while not (told := producer.metrics().throttle_time_total_ms):
+                    asked = time.monotonic()
                     await producer.send(name, bytes(4000), partition=0)
                     sent += 1
             diagnosis = producer.diagnose({"throttle_share": 0.0})
             assert "throttling" in diagnosis.names
-            started = time.monotonic()
             await producer.send(name, b"after", partition=0)
-            # Some of the time that was told may have passed before we looked.
-            assert time.monotonic() - started > 0.5 * told / 1000
+            # The pause began with the answer. A timer may fire a little early.
+            assert time.monotonic() - asked > told / 1000 - 0.02
         finally:
             await asyncio.to_thread(alter, "--delete-config", "producer_byte_rate")
     reads = await read_topic_async(bootstrap, name)
@@ -208,20 +213,21 @@ async def test_after_a_topic_was_deleted_and_made_again_records_go_to_the_new_on
 ) -> None:
     """What was acknowledged before is gone with the old topic; every later record is there once."""
     name = topic(PARTITIONS)
-    async with AsyncProducer(
-        bootstrap, allow_auto_create_topics=False, delivery_timeout_ms=60_000, **QUICK
-    ) as producer:
+    async with AsyncProducer(bootstrap, allow_auto_create_topics=False, **QUICK) as producer:
         async with under_load(producer, name) as load:
-            [old] = await topic_ids(bootstrap, name)
+            async with asyncio.timeout(240):
+                while len(ids := await topic_ids(bootstrap, name)) > 1 or bytes(16) in ids:
+                    await asyncio.sleep(0.1)
+            [old] = ids
             await asyncio.to_thread(kafka.delete_topic, name)
             await asyncio.sleep(0.5)
             await asyncio.to_thread(kafka.create_topic, name, PARTITIONS)
             # Until each broker by itself knows the new one.
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(240):
                 while len(ids := await topic_ids(bootstrap, name)) > 1 or ids & {old, bytes(16)}:
                     await asyncio.sleep(0.1)
             first_new = len(load.deliveries)
-            await asyncio.sleep(0.5)
+            await load.goes_on()
         await producer.flush()
     outcomes = await asyncio.gather(*load.deliveries, return_exceptions=True)
     acknowledged = [n for n, each in enumerate(outcomes) if isinstance(each, RecordMetadata)]
