@@ -225,12 +225,14 @@ class _Run:
 
 
 async def _room(producer: Any, stop: asyncio.Event) -> None:
-    """Wait until the producer has room, however long, or until the user stops."""
-    while not stop.is_set():
+    """Wait until the producer has room, however long; once the user stops, for a turn only."""
+    while True:
+        is_over = stop.is_set()
         try:
-            await producer.drain(_LOOK_SECONDS)
+            await producer.drain(0 if is_over else _LOOK_SECONDS)
         except ProducerTimeoutError:
-            continue
+            if not is_over:
+                continue
         return
 
 

@@ -148,6 +148,21 @@ def test_a_second_interruption_leaves_and_tells_what_it_left() -> None:
     assert told["failed"] == len(producer.sent)
 
 
+def test_a_second_interruption_is_heard_while_what_was_read_is_sent() -> None:
+    """One piece may have a million lines; the loop has its turns between them."""
+    producer, out = FakeProducer(), io.StringIO()
+    # Once it is to stop there is no room either, which holds up nobody.
+    producer.no_room = 1_000_000
+
+    def interrupt(record: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    producer.on_send = interrupt
+    assert produced(producer, b"a\n" * 100_000, out, as_json=True) == Exit.INTERRUPTED
+    assert len(producer.sent) < 100_000
+    assert json.loads(out.getvalue())["delivered"] == len(producer.sent)
+
+
 def test_a_rate_that_lasts_an_hour_does_not_hold_up_an_interruption() -> None:
     producer = FakeProducer()
     interrupt_once(producer)
