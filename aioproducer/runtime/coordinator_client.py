@@ -10,6 +10,14 @@ from typing import Any
 from aioproducer.config import ProducerConfig
 from aioproducer.core.backoff import backoff_ms, busy_backoff_ms
 from aioproducer.core.producer_identity import ProducerIdentity
+from aioproducer.core.transaction_outcome import (
+    OUTCOMES,
+    Abortable,
+    Again,
+    Fatal,
+    Refused,
+    gravest,
+)
 from aioproducer.core.transaction_scope import (
     OffsetsToCommit,
     TransactionProtocol,
@@ -47,98 +55,10 @@ from aioproducer.wire.messages.txn_offset_commit import (
 
 logger = logging.getLogger("aioproducer")
 
-_END_NOT_TAKEN = frozenset(
-    {ErrorCode.CONCURRENT_TRANSACTIONS, ErrorCode.COORDINATOR_LOAD_IN_PROGRESS}
-)
-_END_REFUSED = frozenset(
-    {
-        ErrorCode.INVALID_TXN_STATE,
-        ErrorCode.INVALID_PRODUCER_ID_MAPPING,
-        ErrorCode.INVALID_PRODUCER_EPOCH,
-        ErrorCode.PRODUCER_FENCED,
-        ErrorCode.TRANSACTION_ABORTABLE,
-        ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-        ErrorCode.CLUSTER_AUTHORIZATION_FAILED,
-        ErrorCode.UNKNOWN_PRODUCER_ID,
-        ErrorCode.UNSUPPORTED_VERSION,
-        ErrorCode.INVALID_REQUEST,
-    }
-)
-
 _FENCED = frozenset({ErrorCode.PRODUCER_FENCED, ErrorCode.INVALID_PRODUCER_EPOCH})
 _TOO_LATE = ErrorCode.INVALID_TXN_STATE
 """What a commit of the new protocol is answered after the brokers have aborted."""
 _NOT_ASKED = frozenset({ErrorCode.NONE, ErrorCode.OPERATION_NOT_ATTEMPTED})
-
-
-class Again(Exception):
-    """The same request may succeed after a pause; ``unanswered`` if it may have been taken."""
-
-    def __init__(self, error: ProducerError, *, unanswered: bool = False) -> None:
-        super().__init__(error)
-        self.error = error
-        self.unanswered = unanswered
-
-
-class Abortable(Exception):
-    """The transaction cannot be committed any more; the next one can."""
-
-    def __init__(self, error: ProducerError) -> None:
-        super().__init__(error)
-        self.error = error
-
-
-class Refused(Exception):
-    """The brokers deny it now, and may grant it later."""
-
-    def __init__(self, error: ProducerError) -> None:
-        super().__init__(error)
-        self.error = error
-
-
-class Fatal(Exception):
-    """Nothing can succeed any more."""
-
-    def __init__(self, error: ProducerError) -> None:
-        super().__init__(error)
-        self.error = error
-
-
-def leaves_end_in_doubt(failure: Again | Abortable | Fatal) -> bool:
-    """Return whether an EndTxn that failed so may have taken effect, or still will.
-
-    A coordinator that has written the decision but not replicated it in time, or that lost its
-    place meanwhile, says that it is not there; the next one completes what it finds in the log.
-    """
-    if isinstance(failure, Again) and failure.unanswered:
-        return True
-    error = failure.error
-    if not isinstance(error, BrokerError):
-        # The connection was given up with the request on it.
-        return True
-    return error.code not in _END_NOT_TAKEN and (
-        isinstance(failure, Again) or error.code not in _END_REFUSED
-    )
-
-
-_OUTCOMES: dict[Action, type[Again | Abortable | Refused | Fatal]] = {
-    Action.RETRY: Again,
-    Action.COORDINATOR: Again,
-    Action.ABORTABLE: Abortable,
-    Action.FAIL: Refused,
-    Action.FENCED: Fatal,
-    Action.FATAL: Fatal,
-}
-# Of several codes in one answer the gravest counts.
-_GRAVITY = (
-    Action.FENCED,
-    Action.FATAL,
-    Action.FAIL,
-    Action.ABORTABLE,
-    Action.COORDINATOR,
-    Action.RETRY,
-    Action.DELIVERED,
-)
 
 
 class CoordinatorClient:
@@ -323,11 +243,10 @@ class CoordinatorClient:
         where: str = "",
     ) -> None:
         """Raise what the gravest of ``codes`` means; return if all are fine."""
-        verdicts = [(request_verdict(request.API_KEY, code).action, code) for code in codes]
-        if all(action is Action.DELIVERED for action, _ in verdicts):
+        action, code = gravest(request.API_KEY, codes)
+        if action is Action.DELIVERED:
             self.last_error = None
             return
-        action, code = min(verdicts, key=lambda verdict: _GRAVITY.index(verdict[0]))
         if action is Action.COORDINATOR:
             self._forget(key_type, key)
         error = broker_error(code, message)
@@ -336,7 +255,7 @@ class CoordinatorClient:
         if where:
             error.add_note(f"concerns {where}")
         self.last_error = error
-        raise _OUTCOMES[action](error)
+        raise OUTCOMES[action](error)
 
     def _needs_new_epoch(self, request: Any, code: int) -> bool:
         return request_verdict(request.API_KEY, code).needs_new_epoch

@@ -11,15 +11,10 @@ from typing import Protocol
 
 from aioproducer.config import ProducerConfig
 from aioproducer.core.transaction import TransactionEvent, TransactionState
+from aioproducer.core.transaction_outcome import Abortable, Again, Fatal, Refused
 from aioproducer.core.transaction_scope import OffsetsToCommit, Step, TransactionScope
 from aioproducer.errors import ProducerError, TransactionStateError
-from aioproducer.runtime.coordinator_client import (
-    Abortable,
-    Again,
-    CoordinatorClient,
-    Fatal,
-    Refused,
-)
+from aioproducer.runtime.coordinator_client import CoordinatorClient
 from aioproducer.runtime.events import event
 from aioproducer.runtime.pending_operation import Operation, Operations, Pending
 from aioproducer.runtime.producer_id import ProducerIdKeeper

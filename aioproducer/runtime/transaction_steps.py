@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from aioproducer.core.producer_identity import ProducerIdentity
 from aioproducer.core.transaction import TransactionEvent, TransactionState
+from aioproducer.core.transaction_outcome import Abortable, Again, Fatal, leaves_end_in_doubt
 from aioproducer.core.transaction_scope import (
     OffsetsToCommit,
     Step,
@@ -17,13 +18,7 @@ from aioproducer.core.transaction_scope import (
 )
 from aioproducer.errors import ConcurrentTransactionsError, ProducerError, UnsupportedVersionError
 from aioproducer.records import TopicPartition
-from aioproducer.runtime.coordinator_client import (
-    Abortable,
-    Again,
-    CoordinatorClient,
-    Fatal,
-    leaves_end_in_doubt,
-)
+from aioproducer.runtime.coordinator_client import CoordinatorClient
 from aioproducer.runtime.events import event
 from aioproducer.runtime.producer_id import ProducerIdKeeper
 

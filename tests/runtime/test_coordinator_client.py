@@ -11,13 +11,18 @@ import pytest
 
 from aioproducer.config import ProducerConfig
 from aioproducer.core.producer_identity import ProducerIdentity
+from aioproducer.core.transaction_outcome import (
+    Abortable,
+    Again,
+    Fatal,
+    Refused,
+)
 from aioproducer.core.transaction_scope import (
     OffsetsToCommit,
     TransactionProtocol,
     TransactionScope,
 )
 from aioproducer.errors import (
-    AuthenticationError,
     ClusterConnectionError,
     FatalTransactionError,
     MessageTooLargeError,
@@ -27,14 +32,7 @@ from aioproducer.errors import (
     broker_error,
 )
 from aioproducer.records import GroupMetadata, OffsetAndMetadata, TopicPartition
-from aioproducer.runtime.coordinator_client import (
-    Abortable,
-    Again,
-    CoordinatorClient,
-    Fatal,
-    Refused,
-    leaves_end_in_doubt,
-)
+from aioproducer.runtime.coordinator_client import CoordinatorClient
 from aioproducer.wire.error_codes import ErrorCode
 from aioproducer.wire.messages.add_offsets_to_txn import AddOffsetsToTxnResponse
 from aioproducer.wire.messages.add_partitions_to_txn import (
@@ -399,28 +397,6 @@ def test_which_refused_commits_were_of_no_known_transaction(
 )
 def test_which_failed_records_end_it_all(error: ProducerError, fatal: bool) -> None:
     assert client_of(Brokers()).is_fatal_for_producing(error) is fatal
-
-
-@pytest.mark.parametrize(
-    ("failure", "in_doubt"),
-    [
-        (Again(ClusterConnectionError("gone"), unanswered=True), True),
-        (Again(broker_error(E.COORDINATOR_NOT_AVAILABLE)), True),
-        (Again(broker_error(E.NOT_COORDINATOR)), True),
-        (Again(broker_error(E.REQUEST_TIMED_OUT)), True),
-        (Again(broker_error(E.CONCURRENT_TRANSACTIONS)), False),
-        (Again(broker_error(E.COORDINATOR_LOAD_IN_PROGRESS)), False),
-        (Fatal(broker_error(E.UNKNOWN_SERVER_ERROR)), True),
-        (Fatal(broker_error(9999)), True),
-        (Fatal(AuthenticationError("not let in again")), True),
-        (Fatal(broker_error(E.PRODUCER_FENCED)), False),
-        (Fatal(broker_error(E.INVALID_TXN_STATE)), False),
-        (Abortable(broker_error(E.TRANSACTION_ABORTABLE)), False),
-    ],
-)
-def test_which_failed_ends_may_have_taken_effect(failure: Any, in_doubt: bool) -> None:
-    """Kafka says that it is not the coordinator also after it has written the decision."""
-    assert leaves_end_in_doubt(failure) is in_doubt
 
 
 # How long

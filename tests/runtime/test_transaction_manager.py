@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from aioproducer.core.transaction_outcome import Abortable, Again, Fatal, Refused
 from aioproducer.core.transaction_scope import OffsetsToCommit, TransactionProtocol
 from aioproducer.errors import (
     ClusterConnectionError,
@@ -18,7 +19,6 @@ from aioproducer.errors import (
     broker_error,
 )
 from aioproducer.records import GroupMetadata
-from aioproducer.runtime.coordinator_client import Abortable, Again, Fatal, Refused
 from tests.runtime.transaction_world import BOTH, FIRST, NEXT, V1, V2, WISH, S, world
 
 # The ordinary course

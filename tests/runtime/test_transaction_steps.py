@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from aioproducer.core.transaction_outcome import Abortable, Again, Fatal
 from aioproducer.errors import (
     FatalTransactionError,
     InvalidTxnStateError,
     ProducerError,
     broker_error,
 )
-from aioproducer.runtime.coordinator_client import Abortable, Again, Fatal
 from tests.runtime.transaction_world import FIRST, NEXT, V1, V2, WISH, S, world
 
 LOST = Again(ProducerError("not answered"), unanswered=True)

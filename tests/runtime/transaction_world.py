@@ -14,6 +14,7 @@ import pytest
 from aioproducer.config import ProducerConfig
 from aioproducer.core.producer_identity import ProducerIdentity
 from aioproducer.core.transaction import TransactionState
+from aioproducer.core.transaction_outcome import Again
 from aioproducer.core.transaction_scope import (
     OffsetsToCommit,
     TransactionProtocol,
@@ -21,7 +22,6 @@ from aioproducer.core.transaction_scope import (
 )
 from aioproducer.errors import FatalTransactionError, InvalidTxnStateError, ProducerError
 from aioproducer.records import GroupMetadata, OffsetAndMetadata, TopicPartition
-from aioproducer.runtime.coordinator_client import Again
 from aioproducer.runtime.stall import StallWatch
 from aioproducer.runtime.transaction_manager import TransactionManager
 
