@@ -18,6 +18,9 @@ from aioproducer.cli.produce import ProduceOptions, run_produce
 from aioproducer.testing.judge import read_topic
 from tests.conftest import TopicFactory
 
+# Nothing here is quick on a slow machine.
+pytestmark = pytest.mark.timeout(900)
+
 ROOT = Path(__file__).parents[3]
 
 

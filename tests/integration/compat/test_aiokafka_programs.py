@@ -177,7 +177,7 @@ async def test_without_acknowledgements_the_future_s_result_is_none(
     name = topic()
     async with running(acks=0) as producer:
         assert await producer.send_and_wait(name, b"v") is None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(200):
         while await values_of(bootstrap, name) != [b"v"]:
             await asyncio.sleep(0.05)
 

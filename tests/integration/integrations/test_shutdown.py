@@ -10,10 +10,14 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
 from aioproducer.testing.java_cluster import free_ports
 from aioproducer.testing.judge import read_topic
 from tests.conftest import TopicFactory
+
+# Nothing here is quick on a slow machine.
+pytestmark = pytest.mark.timeout(900)
 
 ROOT = Path(__file__).parents[3]
 
@@ -55,7 +59,7 @@ def test_sigterm_drains_what_the_outbox_holds(
 
 
 def _wait_until_ready(url: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         assert server.poll() is None
         try:

@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 
 # A browser's start on a busy machine, and whatever a page is waited for.
-PATIENCE = 120.0
+PATIENCE = 240.0
 
 _SWITCHES = (
     "--headless=new",

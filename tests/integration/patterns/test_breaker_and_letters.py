@@ -35,6 +35,9 @@ from aioproducer.testing.judge import ReadRecord, read_topic
 from aioproducer.testing.proxy import Cut, FaultProxy, Frame
 from tests.conftest import TopicFactory
 
+# Nothing here is quick on a slow machine.
+pytestmark = pytest.mark.timeout(900)
+
 PATIENCE = 240
 
 # What is cut off is repeated for as long as the test may take.

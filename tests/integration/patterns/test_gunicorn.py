@@ -13,8 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from aioproducer.testing.judge import read_topic
 from tests.conftest import TopicFactory
+
+# Nothing here is quick on a slow machine.
+pytestmark = pytest.mark.timeout(900)
 
 ROOT = Path(__file__).parents[3]
 PATIENCE = 200

@@ -20,6 +20,9 @@ from aioproducer.patterns import TransactionalProducerPool
 from tests.conftest import TopicFactory
 from tests.integration.committed import read_settled_async
 
+# Nothing here is quick on a slow machine.
+pytestmark = pytest.mark.timeout(900)
+
 
 async def _committed(bootstrap: str, topic: str) -> list[bytes | None]:
     return [r.value for r in await read_settled_async(bootstrap, topic)]

@@ -20,7 +20,7 @@ from aioproducer.testing.judge import read_topic
 from tests.conftest import TopicFactory
 from tests.integration.complaints import complaints
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 PATIENCE = 240
 PAGE = Path(__file__).parents[3] / "docs" / "threads.md"
