@@ -175,7 +175,7 @@ def test_the_command_ends_with_the_right_status(
     bootstrap: str, topic: TopicFactory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good, bad = topic(), topic(configs={"min.insync.replicas": "1"})
-    command = ["doctor", "-b", bootstrap, "-X", "compression.type=gzip"]
+    command = ["doctor", "-b", bootstrap, "-X", "compression.type=gzip", "--timeout", "120"]
     assert main([*command, good]) == 0
     assert main([*command, bad]) == 1
     assert main([*command, bad, "--fail-on", "error"]) == 0
