@@ -53,8 +53,9 @@ def judge_answer(
     verdict = produce_verdict(code)
     if verdict.action is Action.DELIVERED:
         return DELIVER
-    if verdict.action is Action.SPLIT and batch.count > 1 and retries_left:
-        # The parts take over the batch's own sequences: no gap.
+    if verdict.action is Action.SPLIT and batch.count > 1:
+        # No retry, since nothing is sent a second time. The parts take over the batch's own
+        # sequences: no gap.
         return Judgement(Ruling.SPLIT)
     if verdict.action is Action.SEQUENCE:
         return _judge_sequence(

@@ -120,8 +120,8 @@ class PartitionQueue:
             self.close_open(Sealed.LINGER)
         batch = self.waiting.popleft()
         if self.sequences is not None and not batch.is_stamped:
-            assert identity is not None
             if self.sequences.identity is None:
+                assert identity is not None
                 self.sequences.restart(identity)
             self.sequences.stamp(batch)
         insort(self.on_wire, batch, key=_order)

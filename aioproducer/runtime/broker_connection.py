@@ -63,6 +63,8 @@ class BrokerConnection(asyncio.BufferedProtocol):
         self._below: asyncio.Transport | None = None
         self._settling: asyncio.TimerHandle | None = None
         self._unwritten: list[tuple[Callable[[], None], Lost]] = []
+        # Since when the first of them is.
+        self._unwritten_since = 0.0
         self._writable = True
         self._timer: Alarm | None = None
         self._cause: ProducerError | None = None
@@ -202,7 +204,11 @@ class BrokerConnection(asyncio.BufferedProtocol):
         elif self._held_back() == 0:
             written()
         else:
+            if not self._unwritten:
+                self._unwritten_since = self._loop.time()
             self._unwritten.append((written, lost))
+            if self._timer is None:
+                self._watch_oldest()
             if self._below is not None and self._settling is None:
                 self._settle_written()
 
@@ -326,14 +332,27 @@ class BrokerConnection(asyncio.BufferedProtocol):
         if not self.closed.done():
             self.closed.set_result(self._cause)
 
+    def _waiting_since(self) -> float | None:
+        """Return since when the oldest request waits for its answer, or only to be written."""
+        since = [self._unwritten_since] if self._unwritten else []
+        if self.protocol.in_flight:
+            since.append(self.protocol.in_flight[0].sent_at)
+        # What was sent before a pause is not even looked at until its end (KIP-219).
+        return max(min(since), self.throttled_until) if since else None
+
+    def _watch_oldest(self) -> None:
+        since = self._waiting_since()
+        if since is not None:
+            self._timer = self._watch.call_at(since + self._request_timeout, self._on_timer)
+
     def _on_timer(self) -> None:
         # Armed for whichever request is oldest when it fires; answered ones are gone by then.
         self._timer = None
-        if not self.protocol.in_flight:
+        since = self._waiting_since()
+        if since is None:
             return
-        deadline = self.protocol.in_flight[0].sent_at + self._request_timeout
-        if self._loop.time() + SLACK < deadline:
-            self._timer = self._watch.call_at(deadline, self._on_timer)
+        if self._loop.time() + SLACK < since + self._request_timeout:
+            self._watch_oldest()
             return
         self._meter.at(self._loop.time()).timeouts += 1
         # Answers come in order, so all behind this one are late too: Java closes as well.

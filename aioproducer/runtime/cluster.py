@@ -25,6 +25,7 @@ from aioproducer.runtime.handshake import SOFTWARE
 from aioproducer.runtime.security import Security
 from aioproducer.runtime.stall import StallWatch
 from aioproducer.runtime.supervisor import Supervisor
+from aioproducer.runtime.topic_errors import topic_error
 from aioproducer.version import __version__
 from aioproducer.wire.error_codes import ErrorCode
 from aioproducer.wire.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
@@ -205,6 +206,9 @@ class Cluster:
         while True:
             await self._wait_until_due()
             self._update_wanted.clear()
+            if not self._refused:
+                # Also if brokers can be reached: they may be none that tell about the cluster.
+                self._maybe_rebootstrap()
             if self._trying_since is None:
                 self._trying_since = self._loop.time()
             try:
@@ -312,6 +316,9 @@ class Cluster:
         """Ask again for topics that are still being created or elected."""
         for name in asked:
             topic = view.topics.get(name)
+            if topic is not None and topic_error(topic) is not None:
+                # That lasts; whoever sends to it again asks again.
+                continue
             if name in self._topics and (topic is None or not topic.is_known or topic.error_code):
                 self._update_wanted.set()
 

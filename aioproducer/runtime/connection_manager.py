@@ -258,8 +258,10 @@ class ConnectionManager:
         if connection is not None:
             await connection.released()
             # Whoever is throttled waits with all requests (KIP-219).
-            if self.is_throttled:
-                await asyncio.sleep(connection.throttled_until - self._loop.time())
+            while (wait := connection.throttled_until - self._loop.time()) > 0:
+                await asyncio.sleep(wait)
+                # A login may have begun meanwhile.
+                await connection.released()
         if connection is None or not connection.is_open:
             raise self.last_error or ClusterConnectionError(
                 f"no connection to {self.address}", addresses=(self.address,)
@@ -323,6 +325,10 @@ class ConnectionManager:
             await asyncio.sleep(self._reconnect_delay(self.failures - 1))
             self.schedule_drain()
             return
+        if self._throttle_timer is not None:
+            # The last connection's: this one may go on sooner.
+            self._throttle_timer.cancel()
+            self._throttle_timer = None
         self._connection = connection
         self.connected_at = self._loop.time()
         if self.node_id >= 0:

@@ -37,6 +37,7 @@ cdef class Sender:
 
     @cython.locals(leader=Py_ssize_t)
     cpdef offer(self, PartitionQueue queue)
+    @cython.locals(queue=PartitionQueue)
     cpdef bint has_work(self, object node_id)
     @cython.locals(batch=Batch, story=Story, exchange=ProduceExchange, now=double)
     cpdef object next_work(self, object node_id)
@@ -49,6 +50,7 @@ cdef class Sender:
     cpdef list _collect(self, object node_id, object line, double now)
     @cython.locals(head=Batch, batch=Batch)
     cpdef Batch _sendable(self, PartitionQueue queue, double now)
+    cdef bint _has_identity(self, PartitionQueue queue, SequenceState sequences)
     @cython.locals(queue=PartitionQueue, batch=Batch, now=double)
     cpdef _answered(self, object node_id, ProduceExchange exchange, object response, double sent_at)
     @cython.locals(sequences=SequenceState, story=Story)

@@ -17,6 +17,7 @@ from aioproducer.core.judgement import DELIVER, Judgement, Ruling, judge_answer,
 from aioproducer.core.meters import Meters
 from aioproducer.core.partition_queue import PartitionQueue
 from aioproducer.core.produce_exchange import ProduceExchange, Shipment
+from aioproducer.core.producer_identity import SequenceState
 from aioproducer.core.split import remove_records, split_batch
 from aioproducer.core.transaction_scope import TransactionProtocol, TransactionScope
 from aioproducer.delivery import FateState
@@ -128,7 +129,18 @@ class Sender:
 
     def has_work(self, node_id: int) -> bool:
         """Return whether any partition stands in line for a broker."""
-        return bool(self._lines.get(node_id))
+        line = self._lines.get(node_id)
+        if not line:
+            return False
+        while line:
+            queue = line[0]
+            if queue.listed_at == node_id:
+                if queue.head() is not None:
+                    return True
+                queue.listed_at = None
+            # It has found another leader, or all of it has failed.
+            line.popleft()
+        return False
 
     def identity_acquired(self) -> None:
         """Go on with everything that waited for a producer id."""
@@ -226,13 +238,9 @@ class Sender:
         if self._scope is not None:
             if not self._admitted(queue, self._scope):
                 return None
-        elif queue.needs_restart():
-            assert queue.sequences is not None
-            identity = self._keeper.renewed(queue.sequences.identity)
-            if identity is None:
-                self.offer(queue)
-                return None
-            queue.restart(identity)
+        elif queue.sequences is not None and not self._has_identity(queue, queue.sequences):
+            self.offer(queue)
+            return None
         if not queue.may_send(now):
             head = queue.head()
             if head is not None and head.retry_at > now:
@@ -245,6 +253,16 @@ class Sender:
         if batch is queue.open:
             queue.close_open(Sealed.LINGER)
         return batch if self._preparer.prepare(queue, batch, self._prepared) else None
+
+    def _has_identity(self, queue: PartitionQueue, sequences: SequenceState) -> bool:
+        """Return whether there is an identity to stamp batches with, a new one if it takes that."""
+        if queue.needs_restart():
+            identity = self._keeper.renewed(sequences.identity)
+            if identity is None:
+                return False
+            queue.restart(identity)
+        # Another partition may just have used up the last epoch: then there is none for new ones.
+        return sequences.identity is not None or self._keeper.identity is not None
 
     def _admitted(self, queue: PartitionQueue, scope: TransactionScope) -> bool:
         """Return whether the transaction lets the head go; what it waits for offers it again."""

@@ -48,11 +48,13 @@ def test_every_code_follows_its_verdict(code: int) -> None:
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_without_retries_left_everything_but_success_fails(code: int) -> None:
+def test_without_retries_left_everything_but_success_and_a_split_fails(code: int) -> None:
     batch, sequences = with_sequences()
     judgement = judge_answer(batch, code, sequences, retries_left=False)
     if produce_verdict(code).action is Action.DELIVERED:
         assert judgement is DELIVER
+    elif produce_verdict(code).action is Action.SPLIT:
+        assert judgement.ruling is Ruling.SPLIT
     else:
         assert judgement.ruling is Ruling.FAIL
         # Its sequences are missing in the log: what follows must be stamped anew.

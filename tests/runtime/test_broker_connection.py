@@ -257,6 +257,20 @@ async def test_or_when_it_has_let_go_of_everything() -> None:
     assert done == ["written"]
 
 
+async def test_what_a_broker_does_not_take_in_time_ends_the_connection() -> None:
+    """Nobody answers these requests, so that no answer can be late."""
+    talk = Conversation(request_timeout=30)
+    done: list[str] = []
+    talk.transport.get_write_buffer_size = lambda: 10  # type: ignore[method-assign]
+    talk.connection.pause_writing()
+    talk.connection.when_written(lambda: done.append("written"), lambda _: done.append("lost"))
+    await asyncio.sleep(29)
+    assert not done
+    await asyncio.sleep(2)
+    assert done == ["lost"]
+    assert talk.transport.closed
+
+
 async def test_under_tls_both_transports_must_have_let_go() -> None:
     talk = Conversation()
     done: list[str] = []

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from aioproducer import MetadataTimeoutError
-from aioproducer.errors import ClusterConnectionError
+from aioproducer.errors import ClusterConnectionError, TopicAuthorizationFailedError
 from aioproducer.wire.versions import ApiKey
+from tests import broker_wire as wire
 from tests.fake_broker import Conduct, FakeCluster
 from tests.runtime.world import engine_of, now, running
 
@@ -165,6 +166,41 @@ async def test_the_cluster_may_ask_for_a_new_bootstrap() -> None:
         cluster.metadata_error = 0
         await producer.send("orders", b"w")
     assert cluster.topics["orders"].partitions[0].values == [b"v", b"w"]
+
+
+async def test_brokers_that_answer_without_telling_anything_are_left_as_well() -> None:
+    """They can be reached all the time, but know of no broker (KIP-1102)."""
+    cluster = cluster_of()
+    options = {"metadata_max_age_ms": 1000, "metadata_recovery_rebootstrap_trigger_ms": 5000}
+    async with running(cluster, **options) as producer:
+        await producer.send("orders", b"v")
+        connections = cluster.brokers[1].connections
+        tell = cluster.metadata
+
+        def tell_nothing(request: Any, throttle_ms: int) -> bytes:
+            return wire.metadata_response(request.version, [], [], cluster_id=cluster.cluster_id)
+
+        cluster.metadata = tell_nothing  # type: ignore[method-assign]
+        await asyncio.sleep(4)
+        assert cluster.brokers[1].connections == connections
+        await asyncio.sleep(6)
+        assert cluster.brokers[1].connections > connections
+        cluster.metadata = tell  # type: ignore[method-assign]
+        await producer.send("orders", b"w")
+
+
+async def test_a_topic_that_may_not_be_used_is_not_asked_about_again_and_again() -> None:
+    cluster = cluster_of()
+    cluster.topics["orders"].error_code = 29
+    async with running(cluster) as producer:
+        with pytest.raises(TopicAuthorizationFailedError):
+            await producer.send("orders", b"v")
+        before = len(asked(cluster))
+        await asyncio.sleep(60)
+        assert len(asked(cluster)) == before
+        # Who sends to it may have been permitted to meanwhile.
+        cluster.topics["orders"].error_code = 0
+        await producer.send("orders", b"v")
 
 
 async def test_metadata_answers_that_are_garbage_are_asked_for_again() -> None:

@@ -14,6 +14,7 @@ from aioproducer import DeliveryTimeoutError, MetadataTimeoutError
 from aioproducer.errors import ClusterConnectionError
 from aioproducer.wire.versions import ApiKey
 from tests.fake_broker import KAFKA_2_1, Conduct, FakeCluster
+from tests.fake_sasl import FakeSasl
 from tests.runtime.world import engine_of, now, outcomes, produced, running, virtual_loop
 
 
@@ -360,6 +361,61 @@ class TestThrottling:
             started = now()
             await producer.partitions_for("others")
             assert now() - started < 1
+
+    async def test_requests_that_a_pause_found_on_their_way_have_time_after_it(self) -> None:
+        """A broker that throttles does not read on before the pause is over."""
+        cluster = one_topic(partitions=2)
+        async with running(cluster) as producer:
+            for partition in (0, 1):
+                await producer.send("orders", b"0", partition=partition)
+            broker = cluster.brokers[1]
+            connections = broker.connections
+            broker.script.extend([Conduct(throttle_ms=50_000), Conduct(held=50)])
+            first = producer.send("orders", b"1", partition=0)
+            await asyncio.sleep(0.001)
+            second = producer.send("orders", b"2", partition=1)
+            await asyncio.gather(first, second)
+            assert broker.connections == connections
+
+    async def test_a_pause_ends_with_its_connection(self) -> None:
+        cluster = one_topic()
+        async with running(cluster) as producer:
+            await producer.send("orders", b"0")
+            broker = cluster.brokers[1]
+            broker.script.append(Conduct(throttle_ms=60_000))
+            await producer.send("orders", b"1")
+            waiting = producer.send("orders", b"2")
+            await asyncio.sleep(1)
+            broker.script.append(Conduct(throttle_ms=1000))
+            broker.hang_up()
+            await waiting
+            started = now()
+            await producer.send("orders", b"3")
+            assert now() - started < 2
+
+    async def test_who_waited_for_its_end_does_not_break_into_a_login(self) -> None:
+        cluster = one_topic()
+        cluster.sasl = FakeSasl(lifetime_ms=10_000_000)
+        options = {"delivery_timeout_ms": 5_000_000, "request_timeout_ms": 4_000_000}
+        login = {
+            "security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN",
+            "sasl_username": "alice", "sasl_password": "s3cret",
+        }  # fmt: skip
+        async with running(
+            cluster, connections_max_idle_ms=-1, metadata_max_age_ms=10**8, **options, **login
+        ) as producer:
+            await producer.send("orders", b"0")
+            broker = cluster.brokers[1]
+            await asyncio.sleep(8400)
+            # The pause ends amid the renewal, which begins after 85 to 95 % of the lifetime.
+            broker.scripts[ApiKey.SASL_HANDSHAKE] = collections.deque([Conduct(delay=1100)])
+            broker.script.append(Conduct(throttle_ms=1_150_000))
+            await producer.send("orders", b"1")
+            connections, logins = broker.connections, len(cluster.sasl.handshakes)
+            cluster.add_topic("others")
+            assert len(await producer.partitions_for("others", timeout=5000)) == 1
+            assert len(cluster.sasl.handshakes) == logins + 1
+            assert broker.connections == connections
 
 
 def _deque() -> Any:

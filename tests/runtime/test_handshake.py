@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections
 from typing import Any
 
@@ -131,6 +132,26 @@ async def test_a_login_comes_before_everything_but_the_versions() -> None:
     async with running(cluster, **LOGIN) as producer:
         await producer.send("orders", b"v")
     assert set(cluster.sasl.tokens) == {b"\0alice\0s3cret"}
+
+
+async def test_after_a_refused_login_nobody_knocks_for_records_that_have_failed() -> None:
+    """Accounts are locked for less."""
+    cluster = cluster_with()
+    welcome = [True]
+    cluster.sasl = FakeSasl(judge=lambda token: b"" if welcome else Refusal("no such user"))
+    async with running(cluster, **LOGIN) as producer:
+        await producer.send("orders", b"v")
+        welcome.clear()
+        cluster.brokers[1].hang_up()
+        await asyncio.sleep(1)
+        with pytest.raises(AuthenticationError):
+            await producer.send("orders", b"v")
+        await asyncio.sleep(2)
+        before = len(cluster.sasl.tokens)
+        await asyncio.sleep(60)
+        assert len(cluster.sasl.tokens) == before
+        welcome.append(True)
+        await producer.send("orders", b"v")
 
 
 async def test_a_refused_login_says_where_how_and_why() -> None:

@@ -43,6 +43,27 @@ async def test_answers_that_name_the_old_leader_again_come_further_apart() -> No
     assert values_of(cluster, "orders") == [b"v", b"w"]
 
 
+async def test_a_broker_that_leads_no_more_is_not_called_again_and_again() -> None:
+    cluster = cluster_of(2)
+    async with running(cluster, metadata_max_age_ms=1000) as producer:
+        await producer.send("orders", b"0")
+        partition = cluster.topics["orders"].partitions[0]
+        old = partition.leader
+        cluster.brokers[old].stop()
+        delivery = producer.send("orders", b"1")
+        await asyncio.sleep(3)
+        partition.leader, partition.epoch = 3 - old, partition.epoch + 1
+        await delivery
+        manager = engine_of(producer).cluster.manager(old)
+        assert manager is not None
+        await asyncio.sleep(2)
+        failures = manager.failures
+        await asyncio.sleep(60)
+        assert manager.failures == failures
+        assert manager.stalled_since is None
+        assert values_of(cluster, "orders") == [b"0", b"1"]
+
+
 async def test_a_broker_with_a_new_address_gets_what_was_on_its_way_to_the_old_one() -> None:
     """A pod that was rescheduled: the same id at another host, and the old host is silent."""
     cluster = cluster_of(2, 2)

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from aioproducer.core.producer_identity import MAX_EPOCH
-from aioproducer.errors import ProducerError
+from aioproducer.errors import InvalidRecordError, ProducerError
 from aioproducer.wire.versions import ApiKey
 from tests.fake_broker import Conduct, FakeCluster
+from tests.fake_log import Verb
 from tests.runtime.world import engine_of, now, outcomes, running
 
 
@@ -114,6 +115,29 @@ async def test_after_the_last_epoch_a_new_id_is_asked_for() -> None:
         await asyncio.sleep(1)
         assert keeper.identity is not None
         assert (keeper.identity.producer_id, keeper.identity.epoch) == (1002, 0)
+
+
+async def test_one_partition_that_uses_up_the_last_epoch_harms_no_other() -> None:
+    """Two partitions of one broker, of which the first needs an epoch and there is none left."""
+    cluster = cluster_of()
+    async with running(cluster, linger_ms=5) as producer:
+        await asyncio.gather(*[producer.send("orders", b"0", partition=p) for p in (0, 1)])
+        keeper = engine_of(producer).keeper
+        assert keeper.identity is not None
+        keeper.identity = keeper.identity._replace(epoch=MAX_EPOCH)
+        for partition in (0, 1):
+            sequences = keeper.sequences("orders", partition)
+            assert sequences is not None
+            sequences.restart(keeper.identity)
+        cluster.topics["orders"].partitions[0].script.append(Verb(87))
+        with pytest.raises(InvalidRecordError):
+            await producer.send("orders", b"1", partition=0)
+        both = [producer.send("orders", b"2", partition=p) for p in (0, 1)]
+        done, _ = await asyncio.wait(both, timeout=300)
+        assert len(done) == 2
+        assert [delivery.result().offset for delivery in both] == [1, 1]
+    stored = [partition.stored[-1].batch for partition in cluster.topics["orders"].partitions]
+    assert [batch.producer_id for batch in stored] == [1002, 1001]
 
 
 async def test_sequences_outlive_the_topic_s_idleness() -> None:

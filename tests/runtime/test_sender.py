@@ -520,10 +520,11 @@ class TestSplitting:
             assert [m.offset for m in metadata] == list(range(1, 7))
         assert numbers(partition) == values(6)
 
-    async def test_splitting_is_not_a_retry(self) -> None:
+    @pytest.mark.parametrize("retries", [0, 1])
+    async def test_splitting_is_not_a_retry(self, retries: int) -> None:
         cluster, partition = one_partition()
         partition.max_message_bytes = 200
-        async with running(cluster, linger_ms=5, retries=1) as producer:
+        async with running(cluster, linger_ms=5, retries=retries) as producer:
             await settle(producer)
             deliveries = [producer.send("orders", b"." * 50) for _ in range(16)]
             await asyncio.gather(*deliveries)
