@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+import types
 from functools import partial
 from pathlib import Path
 
@@ -33,7 +34,9 @@ def test_every_program_of_the_page_says_what_it_prints() -> None:
 
 # Plain functions: nothing here is a coroutine but what the portal runs.
 @pytest.mark.parametrize("number", range(len(PROGRAMS)))
-def test_a_program_of_the_page_runs(number: int, bootstrap: str, topic: TopicFactory) -> None:
+def test_a_program_of_the_page_runs(
+    number: int, bootstrap: str, topic: TopicFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program, printed = PROGRAMS[number]
     for name in ("orders", "inventory"):
         if f'"{name}"' in program:
@@ -44,9 +47,12 @@ def test_a_program_of_the_page_runs(number: int, bootstrap: str, topic: TopicFac
     # A slow machine's.
     program = program.replace("block_timeout=0.5", f"block_timeout={PATIENCE}")
     program = program.replace(", timeout=5)", f", timeout={PATIENCE})")
+    # Django imports a program for its addresses.
+    page = types.ModuleType(f"page_{number}")
+    monkeypatch.setitem(sys.modules, page.__name__, page)
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
-        exec(compile(program, f"docs/threads.md, program {number}", "exec"), {"__name__": "page"})
+        exec(compile(program, f"docs/threads.md, program {number}", "exec"), page.__dict__)
     assert output.getvalue() == printed
 
 
