@@ -71,17 +71,18 @@ def _answers(cluster: JavaCluster) -> Iterator[str]:
     with socket.create_connection(("127.0.0.1", port), timeout=20) as broker:
         known = _versions(broker)
         topic_id = _topic_id(broker, known[ApiKey.METADATA])
-        for request in _requests(topic_id):
-            spoken = SPOKEN[request.API_KEY]
-            offered = known.get(request.API_KEY)
+        for number, kind in enumerate(_requests(topic_id, 0)):
+            spoken = SPOKEN[kind.API_KEY]
+            offered = known.get(kind.API_KEY)
             if offered is None:
                 continue
             for version in range(spoken.minimum, min(spoken.maximum, offered.maximum) + 1):
-                frame = _ask(broker, request, version)
-                yield f"{request.API_KEY.name}\t{version}\t{frame.hex()}"
+                frame = _ask(broker, _requests(topic_id, version)[number], version)
+                yield f"{kind.API_KEY.name}\t{version}\t{frame.hex()}"
 
 
-def _requests(topic_id: bytes) -> list[Any]:
+def _requests(topic_id: bytes, version: int) -> list[Any]:
+    """Return one of each API, as it is asked in its ``version``."""
     body = bytearray()
     append_record(body, 0, 0, b"key", b"value", ())
     header = batch_header(
@@ -100,8 +101,8 @@ def _requests(topic_id: bytes) -> list[Any]:
             "somebody", "group", 1, 0, [OffsetTopic(TOPIC, [OffsetPartition(0, 5)])]
         ),
         EndTxnRequest("somebody", 1, 0, committed=True),
-        CreateTopicsRequest([NewTopic(TOPIC, 1, 1)], 5000),
-        DeleteTopicsRequest(["missing"], 5000),
+        CreateTopicsRequest([NewTopic(TOPIC, 1, 1), NewTopic(f"made-{version}", 2, 1)], 20_000),
+        DeleteTopicsRequest(["missing", f"made-{version}"], 20_000),
         DescribeConfigsRequest([ConfigResource(TOPIC_CONFIG, TOPIC, None)]),
         DescribeProducersRequest([(TOPIC, (0, 77))]),
         DescribeTransactionsRequest(["somebody"]),
