@@ -87,7 +87,9 @@ class BrokerProtocol:
         """
         end = self.in_flight[0].correlation_id if self.in_flight else self._next_correlation_id
         since = self._last_read + 1
-        if (correlation_id - since) % _CORRELATION_LIMIT < (end - since) % _CORRELATION_LIMIT:
+        was_given = 0 <= correlation_id < _CORRELATION_LIMIT
+        ahead = (correlation_id - since) % _CORRELATION_LIMIT
+        if was_given and ahead < (end - since) % _CORRELATION_LIMIT:
             self._last_read = correlation_id
             return
         expected = f" where {end} was expected" if self.in_flight else ", but nothing was asked"
