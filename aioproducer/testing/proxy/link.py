@@ -139,11 +139,20 @@ class Link:
             return False
         except (OSError, Cut):
             return False
+        except RuntimeError:
+            # uvloop says so of a transport that is closed, which asyncio passes over.
+            if not self._is_cut:
+                raise
+            return False
         return True
+
+    @property
+    def _is_cut(self) -> bool:
+        return self._client.transport.is_closing() or self._broker.transport.is_closing()
 
     async def _until_answered(self, answers: asyncio.Future[bool]) -> None:
         self._client_ended = True
-        if self._broker.can_write_eof():
+        if not self._broker.transport.is_closing() and self._broker.can_write_eof():
             with suppress(OSError):
                 self._broker.write_eof()
         while self._expected and not answers.done():

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 
 from aioproducer.testing import FaultProxy
 from aioproducer.testing.certificates import Authority
+from aioproducer.testing.proxy import Frame
 
 pytestmark = pytest.mark.own_cluster
 PATIENCE = 180
@@ -103,6 +104,29 @@ async def test_a_client_that_ends_its_side_still_gets_its_answers() -> None:
         writer.write(request_of(1) + request_of(2))
         writer.write_eof()
         assert await reader.read() == struct.pack(">iiii", 4, 1, 4, 2)
+
+
+async def test_what_is_cut_under_a_frame_that_is_held_is_no_error() -> None:
+    """uvloop refuses what is written to a transport that is closed; asyncio passes over it."""
+    said: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: said.append(context))
+    held: list[str] = []
+
+    async with behind_proxy(echo) as (proxy, reader, writer):
+
+        def cut(frame: Frame) -> float:
+            held.append(frame.name)
+            proxy.cut_all()
+            return 0.05
+
+        proxy.on_answer = cut
+        writer.write(request_of(1))
+        with suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        while proxy.connections:
+            await asyncio.sleep(0.01)
+    assert len(held) == 1
+    assert not said
 
 
 async def test_a_broker_that_ends_its_side_is_heard_to_the_end() -> None:
