@@ -11,7 +11,7 @@ from tests.bounce.verdict import table
 
 
 @pytest.mark.own_cluster
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 def test_a_topic_is_copied_exactly_once_while_copiers_and_brokers_are_killed() -> None:
     settings = Settings(records=9_000, seconds=12, seed=5, patience=600)
     outcome = asyncio.run(run(settings, lambda line: None))

@@ -20,12 +20,12 @@ OF_CONNECTIONS = [
 
 
 @pytest.mark.own_cluster
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 async def test_real_faults_under_load_lose_repeat_and_reorder_nothing() -> None:
     """Each kind once on uvloop; on asyncio those that differ by the loop: what connections see."""
     is_uvloop = "uvloop" in type(asyncio.get_running_loop()).__module__
     faults = plan_faults(SEED, len(FaultKind)) if is_uvloop else OF_CONNECTIONS
-    settings = Settings(records=15_000, faults=faults, seed=SEED, minutes=10, rate=400)
+    settings = Settings(records=15_000, faults=faults, seed=SEED, minutes=15, rate=400)
     lines: list[str] = []
     summary = await torture(settings, lines.append)
     report = "\n".join([*lines, *summary.lines()])

@@ -48,8 +48,8 @@ async def _kill(site: Site, rng: random.Random) -> str:
     await asyncio.to_thread(site.cluster.kill, node_id)
     await asyncio.sleep(down)
     await asyncio.to_thread(site.cluster.restart, node_id)
-    # Restarted before it was missed, it is listed as its former self for a moment.
-    await asyncio.sleep(3)
+    # Restarted before it was missed, others list it as its former self for a moment.
+    await asyncio.to_thread(site.cluster.wait_in_sync)
     return f"node {node_id} down for {down:.1f} s"
 
 
@@ -176,7 +176,7 @@ async def _lose_min_isr(site: Site, rng: random.Random) -> str:
     await asyncio.to_thread(site.cluster.kill, node_id)
     await asyncio.sleep(rng.uniform(4, 6))
     await asyncio.to_thread(site.cluster.restart, node_id)
-    await asyncio.sleep(3)
+    await asyncio.to_thread(site.cluster.wait_in_sync)
     await site.whole()
     await site.set_topic(topic, {"min.insync.replicas": "2"})
     return f"{topic} wanted 3 of 3 while node {node_id} was dead"
