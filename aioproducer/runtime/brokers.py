@@ -168,7 +168,11 @@ class Brokers:
         wait only.
         """
         candidates = list(self.managers.values()) or await self._add_bootstrap()
-        if all(m.failures for m in candidates) and not any(n < 0 for n in self.managers):
+        if (
+            self._config.metadata_recovery_strategy == "rebootstrap"
+            and all(m.failures for m in candidates)
+            and not any(n < 0 for n in self.managers)
+        ):
             candidates += await self._add_bootstrap()
         attempts = {self._readiness(m): m for m in candidates}
         pending = set(attempts)

@@ -269,7 +269,8 @@ class Cluster:
         response = await self.request_any(request)
         assert isinstance(response, MetadataResponse)
         if response.error_code == ErrorCode.REBOOTSTRAP_REQUIRED:
-            self._rebootstrap()
+            if self._config.metadata_recovery_strategy == "rebootstrap":
+                self._rebootstrap()
             raise ClusterConnectionError("the cluster asked for a new bootstrap")
         if not response.brokers:
             raise ClusterConnectionError("the metadata answer names no broker")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aioproducer import MetadataTimeoutError
+from aioproducer import DeliveryTimeoutError, MetadataTimeoutError
 from aioproducer.errors import ClusterConnectionError, TopicAuthorizationFailedError
 from aioproducer.wire.versions import ApiKey
 from tests import broker_wire as wire
@@ -155,6 +155,31 @@ async def test_a_whole_new_cluster_behind_the_same_name_is_found() -> None:
             broker.host = f"new-{broker.node_id}"
         cluster.hosts["boot"] = [(2, ("new-1", 9092)), (2, ("new-2", 9092))]
         assert (await producer.send("orders", b"w", partition=0)).offset == 1
+
+
+async def test_with_the_strategy_none_the_bootstrap_list_is_for_the_beginning_alone() -> None:
+    cluster = cluster_of(2, 2)
+    cluster.hosts["boot"] = [(2, ("broker-1", 9092)), (2, ("broker-2", 9092))]
+    options: dict[str, Any] = {
+        "metadata_recovery_strategy": "none",
+        "metadata_max_age_ms": 1000,
+        "reconnect_backoff_max_ms": 1000,
+        "bootstrap": ["boot:9092"],
+        "delivery_timeout_ms": 40_000,
+    }
+    async with running(cluster, **options) as producer:
+        await producer.send("orders", b"v", partition=0)
+        cluster.metadata_error = 129
+        connections = cluster.brokers[1].connections
+        await asyncio.sleep(5)
+        assert cluster.brokers[1].connections == connections
+        cluster.metadata_error = 0
+        for broker in cluster.brokers.values():
+            broker.hang_up()
+            broker.host = f"new-{broker.node_id}"
+        cluster.hosts["boot"] = [(2, ("new-1", 9092)), (2, ("new-2", 9092))]
+        with pytest.raises(DeliveryTimeoutError):
+            await producer.send("orders", b"w", partition=0)
 
 
 async def test_the_cluster_may_ask_for_a_new_bootstrap() -> None:
