@@ -36,7 +36,8 @@ def check_partition(partition: object) -> None:
     if type(partition) is not int:
         raise TypeError(f"partition must be int or None, not {type(partition).__name__}")
     if not 0 <= partition <= _LARGEST_PARTITION:
-        raise ValueError(f"partition must not be negative: {partition}")
+        fault = "must not be negative" if partition < 0 else f"must be at most {_LARGEST_PARTITION}"
+        raise ValueError(f"partition {fault}: {partition}")
 
 
 def check_timestamp(timestamp_ms: object) -> None:
@@ -53,10 +54,13 @@ def check_headers(headers: Any) -> Sequence[Header]:
     """Return ``headers`` as pairs of str and bytes or ``None``, else raise."""
     checked: list[Header] = []
     try:
+        if isinstance(headers, dict):
+            raise TypeError  # its keys might pass for pairs
         pairs = iter(headers)
     except TypeError:
         raise TypeError(
-            f"headers must be a sequence of pairs, not {type(headers).__name__}"
+            f"headers must be a sequence of pairs, [(key, value), ...], not"
+            f" {type(headers).__name__}"
         ) from None
     for header in pairs:
         try:

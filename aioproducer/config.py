@@ -148,6 +148,10 @@ class ProducerConfig:
         Raises:
             ConfigurationError: with everything that is wrong.
         """
+        if config is not None and not isinstance(config, Mapping):
+            raise ConfigurationError(
+                f"config is a mapping of keys to values, not {type(config).__name__}"
+            )
         draft = Draft()
         sources: list[Mapping[Any, object]] = [{"bootstrap_servers": bootstrap_servers}]
         if config is not None:
@@ -286,6 +290,8 @@ def _unknown(name: object) -> str:
         return f"{name!r}: a key is a string, not {type(name).__name__}"
     if name in FOREIGN_NAMES:
         return f"{name}: unknown key; here it is called {FOREIGN_NAMES[name]!r}"
+    if (meant := FOREIGN_NAMES.get(name.replace("_", "."))) is not None:  # librdkafka's, in Python
+        return f"{name}: unknown key; here it is called {BY_NAME[meant].python!r}"
     plain = name.strip().lower().replace("-", "_")
     dotted = "." in plain
     known = [key.kafka if dotted else key.python for key in KEYS]

@@ -1016,6 +1016,13 @@ FOREIGN_NAMES: Mapping[str, str] = MappingProxyType(
         "metadata.broker.list": "bootstrap.servers",
         "queue.buffering.max.ms": "linger.ms",
         "queue.buffering.max.kbytes": "buffer.memory",
+        "queue.buffering.max.messages": "buffer.memory",
+        "message.max.bytes": "max.request.size",
+        "topic.metadata.refresh.interval.ms": "metadata.max.age.ms",
+        "topic.metadata.propagation.max.ms": "max.block.ms",
+        "socket.timeout.ms": "request.timeout.ms",
+        "socket.send.buffer.bytes": "send.buffer.bytes",
+        "socket.receive.buffer.bytes": "receive.buffer.bytes",
         "message.timeout.ms": "delivery.timeout.ms",
         "message.send.max.retries": "retries",
         "request.required.acks": "acks",
@@ -1024,12 +1031,20 @@ FOREIGN_NAMES: Mapping[str, str] = MappingProxyType(
         "max_batch_size": "batch_size",
         "sasl.mechanisms": "sasl.mechanism",
         "ssl.ca.location": "ssl.truststore.location",
-        "ssl.certificate.location": "ssl.keystore.certificate.chain",
+        "ssl.ca.pem": "ssl.truststore.certificates",
+        "ssl.certificate.location": "ssl.keystore.location",
+        "ssl.certificate.pem": "ssl.keystore.certificate.chain",
         "ssl.key.location": "ssl.keystore.location",
+        "ssl.key.pem": "ssl.keystore.key",
+        "sasl.oauthbearer.client.id": "sasl.oauthbearer.client.credentials.client.id",
+        "sasl.oauthbearer.client.secret": "sasl.oauthbearer.client.credentials.client.secret",
         "sasl_plain_username": "sasl_username",
         "sasl_plain_password": "sasl_password",
         "sasl_oauth_token_provider": "token_provider",
         "max_in_flight_requests": "max_in_flight_requests_per_connection",
     }
 )
-"""What other clients call some keys, for the hint in the error."""
+"""What other clients call some keys, for the hint in the error.
+
+librdkafka's all have their row in docs/migrating.md.
+"""

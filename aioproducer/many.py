@@ -78,7 +78,9 @@ def _queue(record: Record[Any, Any], send: Callable[..., Delivery]) -> Delivery 
             headers=record.headers,
         )
     except (TypeError, ValueError, AttributeError) as error:
-        failure = SerializationError(f"the record cannot be sent: {error}")
+        # Whatever has a record's attributes will do; of what has none say so, not which is missing.
+        reason = error if hasattr(record, "topic") else f"it is no Record but a {type(record).__name__}"
+        failure = SerializationError(f"the record cannot be sent: {reason}")
         failure.__cause__ = error
         return failure
 

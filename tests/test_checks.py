@@ -47,6 +47,11 @@ def test_partitions_out_of_range(partition: int) -> None:
         check_partition(partition)
 
 
+def test_a_partition_beyond_the_last_possible_is_not_called_negative() -> None:
+    with pytest.raises(ValueError, match="must be at most 2147483647: 2147483648"):
+        check_partition(2**31)
+
+
 @pytest.mark.parametrize("partition", ["0", 0.0, True, b"0"])
 def test_partitions_of_the_wrong_type(partition: object) -> None:
     with pytest.raises(TypeError, match="partition must be int or None"):
@@ -110,6 +115,11 @@ def test_timeouts_out_of_range(timeout: float) -> None:
 def test_timeouts_of_the_wrong_type(timeout: object) -> None:
     with pytest.raises(TypeError, match="seconds"):
         check_timeout(timeout)
+
+
+def test_a_dict_of_headers_is_told_what_to_be_instead() -> None:
+    with pytest.raises(TypeError, match=r"pairs, \[\(key, value\), ...\], not dict"):
+        check_headers({"ab": b"1"})
 
 
 def test_no_headers_may_be_none() -> None:

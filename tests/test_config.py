@@ -119,7 +119,11 @@ def test_none_leaves_a_key_unset_and_does_not_count_as_given():
         ("bootstrap_server", "bootstrap_servers"),
         ("message.timeout.ms", "delivery.timeout.ms"),
         ("queue.buffering.max.ms", "linger.ms"),
+        ("queue.buffering.max.messages", "buffer.memory"),
         ("max_batch_size", "batch_size"),
+        ("ssl_ca_location", "ssl_truststore_location"),
+        ("ssl.certificate.location", "ssl.keystore.location"),
+        ("queue_buffering_max_ms", "linger_ms"),
     ],
 )
 def test_a_misspelt_key_is_refused_with_the_near_one_in_the_same_style(written, meant):
@@ -131,6 +135,11 @@ def test_a_misspelt_key_is_refused_with_the_near_one_in_the_same_style(written, 
 
 def test_a_key_like_none_is_refused_without_a_guess():
     assert words_about(xyzzy=1).endswith("xyzzy: unknown key")
+
+
+@pytest.mark.parametrize("config", ["linger.ms=5", 5, [("linger.ms", 5)]])
+def test_what_is_no_mapping_is_refused_as_such(config):
+    assert words_of(SERVER, config=config).startswith("config is a mapping of keys to values, not")
 
 
 def test_a_name_that_is_no_string_is_refused():

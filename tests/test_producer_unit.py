@@ -320,6 +320,7 @@ class TestSendMany:
                 ]
                 result = await producer.send_many(records)
                 assert [position for position, _ in result.failures] == [1, 2, 3, 4]
+                assert "it is no Record but a str" in str(result[4])
                 assert isinstance(result[0], RecordMetadata)
                 assert isinstance(result[5], RecordMetadata)
 

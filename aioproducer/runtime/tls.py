@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCertificates
 
 _VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
+_PRIVATE_KEY, _CERTIFICATE = b"PRIVATE KEY-----", b"CERTIFICATE-----"
 _JAVA_MAGIC = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")
 
 # OpenSSL's X509_V_ERR_ numbers.
@@ -117,7 +118,12 @@ def _trust(context: ssl.SSLContext, config: ProducerConfig) -> None:
     try:
         context.load_verify_locations(cadata=certificates)
     except (ssl.SSLError, ValueError):
-        raise ConfigurationError(f"{key}: holds no certificate that can be read") from None
+        advice = "" if location is not None else _text_not_file("ssl.truststore.location")
+        raise ConfigurationError(f"{key}: holds no certificate that can be read{advice}") from None
+
+
+def _text_not_file(key: str) -> str:
+    return f"; it is the PEM text itself, while a file goes to {key}"
 
 
 def _pkcs12_certificates(key: str, data: bytes, password: str | None) -> str:
@@ -144,11 +150,22 @@ def _identify(context: ssl.SSLContext, config: ProducerConfig) -> None:
         else:
             _load_pem(context, key, data, config.ssl_key_password)
     elif key_text is not None:
-        text = f"{config.ssl_keystore_certificate_chain}\n{key_text}"
+        chain = config.ssl_keystore_certificate_chain or ""
+        # Without this OpenSSL would say "pem lib" of the name of a file.
+        if _CERTIFICATE not in chain.encode():
+            advice = _text_not_file("ssl.keystore.location")
+            raise ConfigurationError(f"ssl.keystore.certificate.chain: is no certificate{advice}")
+        text = f"{chain}\n{key_text}"
         _load_pem(context, "ssl.keystore.key", text.encode(), config.ssl_key_password)
 
 
 def _load_pem(context: ssl.SSLContext, key: str, pem: bytes, password: str | None) -> None:
+    for what, mark in (("private key", _PRIVATE_KEY), ("certificate", _CERTIFICATE)):
+        if mark not in pem:
+            raise ConfigurationError(
+                f"{key}: holds no {what} in PEM's form; the private key and its certificates"
+                " are needed, in a file one after the other"
+            )
     with _as_file(pem) as path:
         try:
             context.load_cert_chain(path, password=_password_for(key, password))

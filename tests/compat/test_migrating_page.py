@@ -16,7 +16,7 @@ from confluent_kafka.aio import AIOProducer
 
 import aioproducer
 from aioproducer import AsyncProducer
-from aioproducer.config_table import BY_NAME
+from aioproducer.config_table import BY_NAME, FOREIGN_NAMES
 from tests.kafka_tables import kafka_keys
 
 ROOT = Path(__file__).parents[2]
@@ -91,6 +91,15 @@ def test_properties_of_the_same_name_are_keys_here() -> None:
     assert len(names) > 30
     for name in names:
         assert BY_NAME[name].works, name
+
+
+def test_what_an_error_calls_a_property_here_is_what_the_page_calls_it() -> None:
+    rows = [line.split("|") for line in CONFLUENT.splitlines() if line.startswith("| `")]
+    here = {name: row[2] for row in rows for name in re.findall(r"`([^`]+)`", row[1])}
+    told = {name: meant for name, meant in FOREIGN_NAMES.items() if "." in name}
+
+    assert len(told) > 20
+    assert [name for name, meant in told.items() if f"`{meant}`" not in here[name]] == []
 
 
 def test_every_method_of_java_s_producer_has_its_row() -> None:

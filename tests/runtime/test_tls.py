@@ -133,6 +133,7 @@ def test_our_certificate_may_come_in_many_forms(tmp_path: Path, kind: str) -> No
         ({"ssl_truststore_location": "{}/none"}, "ssl.truststore.location: cannot read"),
         ({"ssl_truststore_location": "{}/empty"}, "is not PKCS#12 or PEM"),
         ({"ssl_truststore_certificates": "nonsense"}, "holds no certificate"),
+        ({"ssl_truststore_certificates": "{}/ca.pem"}, "a file goes to ssl.truststore.location"),
         ({"ssl_truststore_location": "{}/java"}, "keytool -importkeystore -srckeystore"),
         ({"ssl_keystore_location": "{}/me.p12", "ssl_keystore_password": "wr0ng"},
          "the password is wrong or missing"),
@@ -140,8 +141,13 @@ def test_our_certificate_may_come_in_many_forms(tmp_path: Path, kind: str) -> No
         ({"ssl_keystore_location": "{}/locked.pem"}, "set ssl.key.password"),
         ({"ssl_keystore_location": "{}/locked.pem", "ssl_key_password": "wr0ng"},
          "cannot be used"),
-        ({"ssl_keystore_location": "{}/ca.pem"}, "cannot be used"),
-        ({"ssl_keystore_key": "K", "ssl_keystore_certificate_chain": "C"}, "cannot be used"),
+        ({"ssl_keystore_location": "{}/ca.pem"}, "holds no private key"),
+        ({"ssl_keystore_location": "{}/key.pem"}, "holds no certificate"),
+        ({"ssl_keystore_key": "{}/key.pem", "ssl_keystore_certificate_chain": "{}/ca.pem"},
+         "a file goes to ssl.keystore.location"),
+        ({"ssl_keystore_key": "{}/key.pem", "ssl_keystore_certificate_chain": AUTHORITY.pem},
+         "ssl.keystore.key: holds no private key"),
+        ({"ssl_keystore_location": "{}/broken.pem"}, "cannot be used"),
     ],
 )  # fmt: skip
 def test_files_of_no_use_are_named_with_the_reason(
@@ -151,6 +157,8 @@ def test_files_of_no_use_are_named_with_the_reason(
     (tmp_path / "empty").write_bytes(b"")
     (tmp_path / "java").write_bytes(b"\xfe\xed\xfe\xed\0\0\0\2")
     (tmp_path / "ca.pem").write_text(AUTHORITY.pem)
+    (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n")
+    (tmp_path / "broken.pem").write_text((tmp_path / "key.pem").read_text() + AUTHORITY.pem)
     with pytest.raises(ConfigurationError) as refusal:
         context_of(**{key: value.replace("{}", str(tmp_path)) for key, value in options.items()})
     assert words in str(refusal.value)
