@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from aioproducer.records import Header
@@ -27,6 +27,12 @@ def check_topic(topic: object) -> str:
     # Of a subclass of str, an enumeration's member say, what it is made of: its own str() may be
     # something else.
     return str.__str__(topic)
+
+
+def check_topics(topics: Iterable[object]) -> list[str]:
+    """Return ``topics`` as names if Kafka allows them all, else raise; a ``str`` is one name."""
+    # Its letters would be names too: of topics to be created, or deleted.
+    return [check_topic(topic) for topic in ((topics,) if isinstance(topics, str) else topics)]
 
 
 def check_partition(partition: object) -> None:

@@ -54,6 +54,9 @@ def because(cause: BaseException | None) -> str:
     return f"; last error: {cause}" if cause is not None else ""
 
 
+AFTER_A_CRASH = "Close this producer and make another; the log and the cause say what died."
+
+
 class ProducerError(Exception):
     """Base of all errors of this package."""
 
@@ -111,7 +114,9 @@ class ProducerError(Exception):
         if self.attempts:
             place.append(f"after {self.attempts} attempt{'s' if self.attempts > 1 else ''}")
         message = self.message or type(self).__name__
-        return f"{message} ({', '.join(place)})" if place else message
+        told = f" ({', '.join(place)})" if place else ""
+        # A message that ends with the words of its cause may have said it.
+        return message if message.endswith(told) else message + told
 
 
 class ConfigurationError(ProducerError, ValueError):

@@ -78,8 +78,9 @@ def _queue(record: Record[Any, Any], send: Callable[..., Delivery]) -> Delivery 
             headers=record.headers,
         )
     except (TypeError, ValueError, AttributeError) as error:
-        # Whatever has a record's attributes will do; of what has none say so, not which is missing.
-        reason = error if hasattr(record, "topic") else f"it is no Record but a {type(record).__name__}"
+        # What has a record's attributes will do; of what has none say that, not which is missing.
+        kind = type(record).__name__
+        reason = error if hasattr(record, "topic") else f"it is no Record but a {kind}"
         failure = SerializationError(f"the record cannot be sent: {reason}")
         failure.__cause__ = error
         return failure

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Ma
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
-from aioproducer.checks import as_buffer, check_options, check_timeout, check_topic
+from aioproducer.checks import as_buffer, check_options, check_timeout, check_topic, check_topics
 from aioproducer.closing import Closing
 from aioproducer.compiled import tell_once
 from aioproducer.config import ProducerConfig
@@ -27,6 +27,7 @@ from aioproducer.core.partitioner import Partitioner
 from aioproducer.core.transaction import TransactionState
 from aioproducer.delivery import Delivery
 from aioproducer.errors import (
+    AFTER_A_CRASH,
     FlushTimeoutError,
     NotStartedError,
     ProducerClosedError,
@@ -555,9 +556,10 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
 
         ``records`` is read lazily, with back-pressure. A record that fails, or cannot even be
         queued, fails alone: its error stands in the result at its place. After ``timeout``
-        seconds what is still open counts as failed with ``persisted="maybe"``, and the rest of
-        ``records`` is not read. Raises what ``records`` itself raises, :exc:`TypeError` if it is no
-        iterable, and :exc:`ProducerClosedError` if the producer is closed meanwhile.
+        seconds what is still open counts as failed, with ``persisted="maybe"`` if it was on its
+        way, and the rest of ``records`` is not read. Raises what ``records`` itself raises,
+        :exc:`TypeError` if it is no iterable, and :exc:`ProducerClosedError` if the producer is
+        closed meanwhile.
 
         Cancelling withdraws the records that still wait for room; the others are delivered.
         """
@@ -663,7 +665,7 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
         Cancelling abandons the wait only.
         """
         check_timeout(timeout)
-        names = [check_topic(topic) for topic in topics]
+        names = check_topics(topics)
         engine = self._require_engine()
         await engine.topics.warm_up(names, self._default_block_timeout(timeout))
 
@@ -675,6 +677,8 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
         and :exc:`TypeError` or :exc:`ValueError` for a key that is no bytes or ``None``.
         """
         engine = self._require_engine()
+        if key is None:
+            raise ValueError("a null key has no partition of its own")
         serialize = self._serialize_key
         key_bytes = serialize(key, topic, ()) if serialize is not None else as_buffer(key, "key")
         if isinstance(key_bytes, Answer):
@@ -768,7 +772,10 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
         check_timeout(timeout)
         telemetry = self._require_engine().telemetry
         if telemetry is None:
-            raise ProducerStateError("enable.metrics.push is off: brokers give no instance id")
+            raise ProducerStateError(
+                "enable.metrics.push is off: brokers give no instance id",
+                what_next="Leave enable.metrics.push on to have one.",
+            )
         return await telemetry.instance_id(self._default_block_timeout(timeout))
 
     def register_metric(
@@ -835,7 +842,9 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
         if self._state is LifeState.NEW:
             return NotStartedError("start the producer first: await start(), or async with")
         if self._state is LifeState.FAILED and self._engine is not None:
-            failure = ProducerStateError("a background task of this producer died")
+            failure = ProducerStateError(
+                "a background task of this producer died", what_next=AFTER_A_CRASH
+            )
             failure.__cause__ = self._engine.crash
             return failure
         if self._state is not LifeState.RUNNING:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from aioproducer.checks import check_topic
+from aioproducer.checks import check_topic, check_topics
 from aioproducer.config import ProducerConfig
 from aioproducer.doctor.inquiry import Inquiry
 from aioproducer.errors import BrokerError, ProducerError, ProducerTimeoutError, broker_error
@@ -103,7 +103,7 @@ class TopicClient:
 
     async def list(self, names: Iterable[str] | None = None) -> list[TopicDescription]:
         """Return topics with their partitions, without settings, by name. Creates none."""
-        asked = None if names is None else tuple(check_topic(name) for name in names)
+        asked = None if names is None else tuple(check_topics(names))
         request = MetadataRequest(asked, allow_auto_topic_creation=False)
         answer = await self._inquiry.ask(request)
         return sorted(map(_described, answer.topics), key=lambda each: each.name)
@@ -132,8 +132,7 @@ class TopicClient:
 
         Raises the first refusal; what was not refused is deleted all the same.
         """
-        for name in names:
-            check_topic(name)
+        names = check_topics(names)
         timeout_ms = int(timeout * 1000)
         for _ in range(_ATTEMPTS):
             controller = await self._controller()

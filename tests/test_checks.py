@@ -16,6 +16,7 @@ from aioproducer.checks import (
     check_timeout,
     check_timestamp,
     check_topic,
+    check_topics,
 )
 
 
@@ -34,6 +35,13 @@ def test_topic_names_that_kafka_refuses(topic: str) -> None:
 def test_topics_that_are_no_text(topic: object) -> None:
     with pytest.raises(TypeError, match="topic must be str"):
         check_topic(topic)
+
+
+def test_one_name_is_not_taken_for_a_list_of_letters() -> None:
+    assert check_topics("orders") == ["orders"]
+    assert check_topics(name for name in ("a", "b")) == ["a", "b"]
+    with pytest.raises(ValueError, match="no topic name"):
+        check_topics(["a", "b/c"])
 
 
 @pytest.mark.parametrize("partition", [None, 0, 7, 2**31 - 1])

@@ -56,6 +56,12 @@ def test_classes_and_code_table_hold_the_same_codes():
     }
 
 
+def test_a_place_that_the_words_of_the_cause_have_told_is_not_told_again():
+    cause = ProducerError("no such topic", topic="orders")
+    assert str(ProducerError(f"gave up: {cause}", topic="orders")).count("orders") == 1
+    assert str(ProducerError(f"gave up: {cause}", topic="others")).endswith("(topic 'others')")
+
+
 @pytest.mark.parametrize("cls", ALL_CLASSES)
 def test_every_error_can_be_made_bare_and_says_something(cls):
     error = cls()

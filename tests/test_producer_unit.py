@@ -240,6 +240,24 @@ class TestArguments:
 
         run(main())
 
+    def test_a_name_to_warm_up_is_one_topic(self) -> None:
+        async def main() -> None:
+            async with running(cluster_of()) as producer:
+                await producer.warm_up("orders")
+                assert producer.known_partitions("orders")
+                assert not producer.known_partitions("o")
+
+        run(main())
+
+    def test_no_key_has_no_partition(self) -> None:
+        async def main() -> None:
+            async with running(cluster_of()) as producer:
+                await producer.warm_up(["orders"])
+                with pytest.raises(ValueError, match="null key has no partition"):
+                    producer.partition_for("orders", None)  # type: ignore[arg-type]
+
+        run(main())
+
     def test_a_serializer_that_raises_fails_its_record_alone(self) -> None:
         async def main() -> None:
             cluster = cluster_of()

@@ -203,6 +203,14 @@ async def test_a_refusal_is_raised_with_the_brokers_words(
         await client.delete(["nowhere"])
 
 
+async def test_one_name_alone_is_one_topic(client: TopicClient, answers: Answers) -> None:
+    assert [each.name for each in await client.list("orders")] == ["orders"]
+    assert [each.name for each in await client.describe("orders")] == ["orders"]
+    await client.delete("nowhere")  # which is what brokers say of it afterwards
+    (deletion,) = [it for it, _ in answers.asked if isinstance(it, DeleteTopicsRequest)]
+    assert list(deletion.names) == ["nowhere"]
+
+
 @pytest.mark.parametrize("name", ["", "bad/topic", ".."])
 async def test_what_is_no_name_of_a_topic_is_asked_of_nobody(
     name: str, client: TopicClient, answers: Answers

@@ -20,6 +20,7 @@ from aioproducer.core.transaction_scope import TransactionScope
 from aioproducer.core.waiting_room import WaitingRecord
 from aioproducer.delivery import Fate
 from aioproducer.errors import (
+    AFTER_A_CRASH,
     AuthenticationError,
     ProducerClosedError,
     ProducerError,
@@ -383,7 +384,9 @@ class Engine:
             return
         self.crash = error
         self._on_crash()
-        failure = ProducerStateError(f"the background task {task} died: {error!r}")
+        failure = ProducerStateError(
+            f"the background task {task} died: {error!r}", what_next=AFTER_A_CRASH
+        )
         failure.__cause__ = error
         self.records.fail_all(failure)
         self.topics.fail_all(failure)

@@ -108,7 +108,8 @@ class TelemetryReporter:
             ) from error
         if self._subscription is None:
             raise ProducerStateError(
-                "the brokers collect no metrics: they give no client instance id (KIP-714)"
+                "the brokers collect no metrics: they give no client instance id (KIP-714)",
+                what_next="Have a receiver of client metrics on the brokers, or do without.",
             )
         import uuid
 

@@ -271,9 +271,11 @@ class TestCrash:
             assert isinstance(error, ProducerStateError)
             assert isinstance(error.__cause__, ZeroDivisionError)
             assert "metadata" in str(error)
+            assert "make another" in error.what_next
         assert "metadata died" in caplog.text
-        with pytest.raises(ProducerStateError, match="died"):
+        with pytest.raises(ProducerStateError, match="died") as later:
             producer.send("orders", b"later")
+        assert "make another" in later.value.what_next
         await producer.close()
 
     async def test_it_can_still_be_closed_in_no_time(self) -> None:
