@@ -258,8 +258,10 @@ class ConnectionManager:
         if connection is not None:
             await connection.released()
             # Whoever is throttled waits with all requests (KIP-219).
-            while (wait := connection.throttled_until - self._loop.time()) > 0:
-                await asyncio.sleep(wait)
+            wait = connection.throttled_until - self._loop.time()
+            while wait > 0 and connection.is_open:
+                await asyncio.wait([connection.closed], timeout=wait)
+                wait = connection.throttled_until - self._loop.time()
                 # A login may have begun meanwhile.
                 await connection.released()
         if connection is None or not connection.is_open:

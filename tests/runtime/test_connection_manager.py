@@ -393,6 +393,21 @@ class TestThrottling:
             await producer.send("orders", b"3")
             assert now() - started < 2
 
+    async def test_nobody_waits_for_its_end_on_a_connection_that_is_over(self) -> None:
+        cluster = one_topic()
+        async with running(cluster) as producer:
+            await producer.send("orders", b"0")
+            broker = cluster.brokers[1]
+            broker.script.append(Conduct(throttle_ms=50_000))
+            await producer.send("orders", b"1")
+            cluster.add_topic("others")
+            started = now()
+            asked = asyncio.create_task(producer.partitions_for("others"))
+            await asyncio.sleep(1)
+            broker.hang_up()
+            assert len(await asked) == 1
+            assert now() - started < 5
+
     async def test_who_waited_for_its_end_does_not_break_into_a_login(self) -> None:
         cluster = one_topic()
         cluster.sasl = FakeSasl(lifetime_ms=10_000_000)
