@@ -18,11 +18,11 @@ _IGNORE = re.compile(r"  # type: ignore.*")
 def test_the_document_shows_them() -> None:
     document = (ROOT / "docs" / "serialization.md").read_text()
     blocks = re.findall(r"```python typed\n(.*?)```", document, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     code = _IGNORE.sub("", EXAMPLES.read_text())
     for block in blocks:
         assert re.sub(r"  # error.*", "", block) in code
-    assert blocks[1].count("# error") == 3
+    assert blocks[2].count("# error") == 3
 
 
 def test_mypy_finds_what_is_wrong_and_nothing_else(tmp_path: Path) -> None:
