@@ -182,6 +182,11 @@ class WaitingRoom:
             for record in line
         ]
 
+    def waiting_for_metadata(self, topic: str) -> list[WaitingRecord]:
+        """Return the records that wait for ``topic``'s metadata or for a partition of it."""
+        lines = [line for (name, _), line in self._partitions.items() if name == topic]
+        return [*self._topics.get(topic, ()), *(record for line in lines for record in line)]
+
     def expects_partitions(self, topic: str) -> bool:
         """Return whether records wait for a partition of ``topic`` to appear."""
         return any(name == topic for name, _ in self._partitions)

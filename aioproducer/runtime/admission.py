@@ -177,8 +177,9 @@ class Admission:
         return first is not None and first.size + RECORD_OVERHEAD > self._budget.available
 
     def topic_refused(self, topic: str, error: ProducerError) -> None:
-        """Fail those who waited for a topic that may not be used."""
-        self._fail_together(self.room.waiting_for_topic(topic), error)
+        """Fail those who waited for a topic that may not be used, or for a partition of it."""
+        for group in _alike(self.room.waiting_for_metadata(topic)):
+            self._fail_together(group, error.replica())
 
     def refuse_topics(self, error: ProducerError) -> None:
         """Fail all who wait for a topic's metadata: nobody can be asked for it."""

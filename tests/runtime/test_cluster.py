@@ -228,6 +228,19 @@ async def test_a_topic_that_may_not_be_used_is_not_asked_about_again_and_again()
         await producer.send("orders", b"v")
 
 
+async def test_who_waits_for_a_partition_of_such_a_topic_learns_of_it_at_once() -> None:
+    cluster = cluster_of()
+    async with running(cluster) as producer:
+        await producer.send("orders", b"v")
+        waiting = producer.send("orders", b"w", partition=7)
+        await asyncio.sleep(1)
+        cluster.topics["orders"].error_code = 29
+        started = now()
+        with pytest.raises(TopicAuthorizationFailedError):
+            await waiting
+        assert now() - started < 5
+
+
 async def test_metadata_answers_that_are_garbage_are_asked_for_again() -> None:
     cluster = cluster_of()
     garbage = b"\0\0\0\x0a" + b"\xff" * 10
