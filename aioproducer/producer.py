@@ -706,6 +706,8 @@ class AsyncProducer(Transactional[K, V], SendPath, Generic[K, V]):
         That is: a Delivery that was cancelled, or failed by ``send(timeout=)``, while its record
         was on its way. The loop calls ``hook`` soon after the outcome is known; ``None`` ends it.
         """
+        if hook is not None and not callable(hook):
+            raise TypeError(f"hook must be a function or None, not {type(hook).__name__}")
         self._require_engine().feed.on_late_result = hook
 
     def metrics(self) -> MetricsSnapshot:

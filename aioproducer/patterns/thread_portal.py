@@ -79,6 +79,12 @@ class ThreadPortal(Generic[K, V]):
         exit_timeout: float = 10.0,
         uvloop: bool = False,
     ) -> None:
+        if not callable(make):
+            raise TypeError(
+                "ThreadPortal takes a function that makes the producer, as in"
+                f" partial(AsyncProducer, ...), not {type(make).__name__};"
+                " for a running producer there is ThreadPortal.of()"
+            )
         self._make: Callable[[], AsyncProducer[K, V]] | None = make
         self._prepare(max_backlog, block_timeout, exit_timeout)
         self._loop_factory = uvloop_factory() if uvloop else None

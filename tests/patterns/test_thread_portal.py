@@ -259,6 +259,11 @@ def test_a_wrong_configuration_is_told_when_the_portal_is_made() -> None:
         ThreadPortal(partial(AsyncProducer, "localhost:9092", liner_ms=5))  # type: ignore[call-arg]
 
 
+def test_a_producer_in_place_of_what_makes_one_is_refused_with_the_way_out() -> None:
+    with pytest.raises(TypeError, match=r"partial\(AsyncProducer, ...\), not AsyncProducer"):
+        ThreadPortal(AsyncProducer("localhost:9092"))  # type: ignore[arg-type]
+
+
 # --- cancelling
 
 

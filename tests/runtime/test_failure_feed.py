@@ -158,6 +158,13 @@ class TestFailures:
 
 
 class TestLateResults:
+    async def test_what_cannot_be_called_is_refused_when_it_is_given(
+        self, cluster: FakeCluster
+    ) -> None:
+        async with running(cluster) as producer:
+            with pytest.raises(TypeError, match="hook must be a function or None, not int"):
+                producer.on_late_result(5)  # type: ignore[arg-type]
+
     async def test_a_cancelled_delivery_has_its_metadata_told(self, cluster: FakeCluster) -> None:
         late: list[LateResult] = []
         async with running(cluster) as producer:
