@@ -115,9 +115,12 @@ def _merge_topic(
         kept = known.partitions if known is not None else ()
         kept_id = known.topic_id if known is not None else NO_TOPIC_ID
         return TopicView(fresh.name, kept_id, kept, fresh.error_code, _available(kept))
-    # Brokers that speak Metadata below v10 tell no id: that is not another topic.
+    # Brokers that speak Metadata below v10 tell no id: that is not another topic, unless there was
+    # none in between.
     same = known is not None and (
-        known.topic_id == fresh.topic_id or not any(known.topic_id) or not any(fresh.topic_id)
+        known.topic_id == fresh.topic_id
+        if any(known.topic_id) and any(fresh.topic_id)
+        else known.error_code != ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     )
     older = {p.index: p for p in known.partitions} if known is not None and same else {}
     by_index = {p.partition_index: p for p in fresh.partitions}

@@ -64,6 +64,19 @@ async def test_a_broker_that_leads_no_more_is_not_called_again_and_again() -> No
         assert values_of(cluster, "orders") == [b"0", b"1"]
 
 
+async def test_without_ids_a_topic_that_was_away_may_have_fewer_partitions() -> None:
+    cluster = cluster_of(1, 3, versions=KAFKA_2_1)
+    async with running(cluster, metadata_max_age_ms=1000) as producer:
+        await asyncio.gather(*[producer.send("orders", b"0", partition=p) for p in range(3)])
+        del cluster.topics["orders"]
+        await asyncio.sleep(5)
+        cluster.add_topic("orders", 2)
+        await asyncio.sleep(5)
+        assert len(await producer.partitions_for("orders")) == 2
+        sent = [producer.send("orders", b"1", key=b"%d" % number) for number in range(9)]
+        assert {metadata.partition for metadata in await asyncio.gather(*sent)} == {0, 1}
+
+
 async def test_a_broker_with_a_new_address_gets_what_was_on_its_way_to_the_old_one() -> None:
     """A pod that was rescheduled: the same id at another host, and the old host is silent."""
     cluster = cluster_of(2, 2)
