@@ -76,8 +76,9 @@ class KraftCluster(JavaCluster):
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "share.coordinator.state.topic.replication.factor": str(min(3, self._size)),
             "share.coordinator.state.topic.min.isr": str(min(2, self._size)),
-            # A dead node is noticed after three seconds instead of nine and more.
-            "broker.session.timeout.ms": "3000",
+            # A dead node is noticed after six seconds instead of nine and more; one that gets no
+            # CPU for three, on a busy machine, is not dead.
+            "broker.session.timeout.ms": "6000",
             "broker.heartbeat.interval.ms": "500",
             # A broker that is not registered by then ends: a minute otherwise.
             "initial.broker.registration.timeout.ms": "240000",
