@@ -68,8 +68,11 @@ clean:  ## remove .venv and everything that was generated
 	find aioproducer -name '*.so' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+SAY := echo 'Installing into .venv; where a C compiler is, the hot files are compiled: a minute or two.'
+
 # uv where it is installed, venv and pip otherwise; the stamps say what was installed from which file.
 .venv/.installed-demo: pyproject.toml | .venv
+	@$(SAY)
 	@if command -v uv >/dev/null; then set -x; \
 	  uv pip install --python $(BIN)/python -e '.[compression,cli,testing]'; \
 	else set -x; \
@@ -77,6 +80,7 @@ clean:  ## remove .venv and everything that was generated
 	@touch $@
 
 .venv/.installed-lab: pyproject.toml | .venv
+	@$(SAY)
 	@if command -v uv >/dev/null; then set -x; \
 	  uv pip install --python $(BIN)/python -e '.[lab]'; \
 	else set -x; \
@@ -84,6 +88,7 @@ clean:  ## remove .venv and everything that was generated
 	@touch $@
 
 .venv/.installed-dev: pyproject.toml | .venv
+	@$(SAY)
 	@if command -v uv >/dev/null; then set -x; \
 	  uv pip install --python $(BIN)/python -e '.[$(DEV_EXTRAS)]' --group dev; \
 	else set -x; \
