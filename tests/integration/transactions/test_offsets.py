@@ -60,14 +60,21 @@ class KafkaPythonMember:
     def __init__(self, bootstrap: str, group: str, topic: str) -> None:
         from kafka import KafkaConsumer
 
+        # Without metadata of the topic it gives itself no partition; that is mended only by the
+        # next refresh, five minutes later by default.
         self.consumer = KafkaConsumer(
             topic, bootstrap_servers=bootstrap.split(","), group_id=group,
             enable_auto_commit=False, auto_offset_reset="earliest", bootstrap_timeout_ms=90_000,
+            metadata_max_age_ms=1000,
         )  # fmt: skip
         deadline = time.monotonic() + 120
-        while not self.consumer.assignment():
-            assert time.monotonic() < deadline
-            self.consumer.poll(timeout_ms=100)
+        try:
+            while not self.consumer.assignment():
+                assert time.monotonic() < deadline
+                self.consumer.poll(timeout_ms=100)
+        except AssertionError:
+            self.close()
+            raise
 
     def offsets(self, topic: str, offset: int) -> Any:
         from kafka import OffsetAndMetadata as Offset
